@@ -1,0 +1,2 @@
+//! Placeholder until the replay lands.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The runnable examples live beside this file; the package has no library code of its own.

@@ -1,0 +1,140 @@
+//! Identities and their engagements: who somebody is, and why they belong to the organisation.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::attribute::Attributes;
+use crate::id::{EngagementId, IdentityId, SourceId, ZoneId};
+
+/// A person or a non-human identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by feeds")]
+pub struct Identity {
+    /// The anchor: stable over renames, moves and rehires.
+    pub id: IdentityId,
+    /// Person or not.
+    pub kind: IdentityKind,
+    /// What sources say about it.
+    pub attributes: Attributes,
+    /// Employments and contracts, past and future ones too.
+    pub engagements: Vec<Engagement>,
+}
+
+/// What sort of identity it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IdentityKind {
+    /// A human being.
+    Person,
+    /// A service account, a bot, an agent. It must have an owner who is a person.
+    NonHuman {
+        /// The person who answers for it.
+        owner: IdentityId,
+    },
+}
+
+/// One employment or contract. Dates are civil dates in [`Engagement::zone`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by feeds")]
+pub struct Engagement {
+    /// The source's own id of the engagement.
+    pub id: EngagementId,
+    /// Employment, contract, ...
+    pub kind: EngagementKind,
+    /// First day of work.
+    pub start: NaiveDate,
+    /// Last day of work, inclusive. Access ends at the start of the next day.
+    pub end: Option<NaiveDate>,
+    /// How it ends, when that is known.
+    pub ending: Ending,
+    /// An instant at which all access ends at once, whatever the last day says. Set when somebody is
+    /// dismissed for cause.
+    pub cut_off: Option<DateTime<Utc>>,
+    /// Leaves of absence.
+    pub leaves: Vec<Leave>,
+    /// The zone in which the dates are meant. `None` is a finding, never UTC.
+    pub zone: Option<ZoneId>,
+    /// Who says so.
+    pub source: SourceId,
+    /// When it became known here.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// What an engagement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EngagementKind {
+    /// A permanent or fixed-term employment.
+    Employment,
+    /// A contract for services. It must have an end date.
+    Contract,
+    /// An internship.
+    Internship,
+    /// The reason for a non-human identity to exist.
+    Service,
+}
+
+impl EngagementKind {
+    /// The name used in feeds and policies.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Employment => "employment",
+            Self::Contract => "contract",
+            Self::Internship => "internship",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// How an engagement ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Ending {
+    /// No ending is known, or an ordinary one.
+    #[default]
+    Ordinary,
+    /// Dismissal for cause: access ends at [`Engagement::cut_off`].
+    ForCause,
+    /// The person never came. Not a termination.
+    NoShow,
+    /// The offer was withdrawn before the first day. Not a termination.
+    Rescinded,
+    /// The person died.
+    Deceased,
+}
+
+/// A leave of absence: claims are kept, access is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by feeds")]
+pub struct Leave {
+    /// First day away.
+    pub from: NaiveDate,
+    /// Last day away, inclusive; open when not known yet.
+    pub to: Option<NaiveDate>,
+}
+
+/// Where an identity stands at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LifecycleState {
+    /// The first day is still to come.
+    PreHire,
+    /// At least one engagement is running.
+    Active,
+    /// Every running engagement is on leave.
+    OnLeave,
+    /// No engagement is running, and at least one ran.
+    Left,
+    /// The hire was rescinded or the person never came; no engagement ever ran.
+    NeverStarted,
+    /// Facts needed to tell are missing, such as the zone.
+    Undetermined,
+}

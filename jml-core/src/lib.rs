@@ -1,0 +1,20 @@
+//! Vocabulary of joiner-mover-leaver identity lifecycle. No I/O, no clock, no randomness.
+pub mod account;
+pub mod attribute;
+pub mod canon;
+pub mod claim;
+pub mod clock;
+pub mod desired;
+pub mod digest;
+pub mod entitlement;
+pub mod facts;
+pub mod id;
+pub mod identity;
+pub mod journal;
+pub mod plan;
+pub mod policy;
+pub mod provider;
+pub mod role;
+pub mod rule;
+pub mod sod;
+pub mod source;

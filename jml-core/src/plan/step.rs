@@ -1,0 +1,207 @@
+//! Steps: one change, one task or one notice, with its reason and its place in the order.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::canon::CanonError;
+use crate::claim::ClaimSource;
+use crate::digest::Digest;
+use crate::facts::TaskKey;
+use crate::id::{AccountId, GateId, IdentityId, ProviderId, StepId};
+use crate::provider::Operation;
+use crate::role::Assignee;
+
+/// One node of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by the planner")]
+pub struct Step {
+    /// What is done.
+    pub kind: StepKind,
+    /// Why, in people's words and as ids.
+    pub reason: Reason,
+    /// Which steps come first, and how they must have ended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub after: BTreeMap<StepId, Need>,
+    /// The gate that must be open. Grants only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateId>,
+    /// Its place among steps that could run.
+    pub rank: Rank,
+    /// Whether it takes critical access away.
+    pub critical: bool,
+    /// When it should be verified; missing it raises an alert, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DateTime<Utc>>,
+    /// What to do when the account changed since the plan was made.
+    pub on_stale: OnStale,
+    /// How often to try.
+    pub retry: Retry,
+}
+
+impl Step {
+    /// The digest of what the step means: what is done and why, but not where it stands in this plan.
+    ///
+    /// # Errors
+    /// [`CanonError`] when the step has no canonical form.
+    pub fn meaning(&self) -> Result<Digest, CanonError> {
+        Digest::of_value("jml-step/v1", &(&self.kind, &self.reason))
+    }
+
+    /// The provider that a change goes to.
+    #[must_use]
+    pub const fn provider(&self) -> Option<&ProviderId> {
+        match &self.kind {
+            StepKind::Change { provider, .. } => Some(provider),
+            _ => None,
+        }
+    }
+
+    /// The operation of a change.
+    #[must_use]
+    pub const fn operation(&self) -> Option<&Operation> {
+        match &self.kind {
+            StepKind::Change { op, .. } => Some(op),
+            _ => None,
+        }
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StepKind {
+    /// A change on a target, verified by reading back.
+    Change {
+        /// Which target.
+        provider: ProviderId,
+        /// Which account: known, made by an earlier step, or none yet because this step makes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<Late<AccountId>>,
+        /// What.
+        op: Operation,
+    },
+    /// Something that a person does.
+    Task(TaskStep),
+    /// Something that a person is told. Never blocks access.
+    Notice(Notice),
+}
+
+/// A value that is known now, or made by an earlier step of the same plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a value is known or it is not")]
+pub enum Late<T> {
+    /// Known when the plan was made.
+    Known(T),
+    /// The account that this step makes.
+    From(StepId),
+}
+
+/// A task for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by the planner")]
+pub struct TaskStep {
+    /// Its name for ever: a task is raised once.
+    pub key: TaskKey,
+    /// In people's words.
+    pub title: SmolStr,
+    /// Who does it.
+    pub assignee: Assignee,
+    /// When it fell due.
+    pub due: DateTime<Utc>,
+}
+
+/// Word to a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by the planner")]
+pub struct Notice {
+    /// To whom.
+    pub to: IdentityId,
+    /// What, without secrets.
+    pub text: SmolStr,
+}
+
+/// Why a step exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by the planner")]
+pub struct Reason {
+    /// In people's words, one line.
+    pub text: SmolStr,
+    /// The claims that ask for it; for a revoke, the claims that ended if they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<ClaimSource>,
+}
+
+impl Reason {
+    /// A reason without claims.
+    #[must_use]
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self { text: SmolStr::new(text), claims: Vec::new() }
+    }
+}
+
+/// How an earlier step must have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "either its effect is needed or only its end")]
+pub enum Need {
+    /// It must have reached its end state.
+    Success,
+    /// It must have ended, well or not.
+    Settled,
+}
+
+/// Order among steps that could run. Containment first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "the five ranks of DESIGN are complete")]
+pub enum Rank {
+    /// Block sign-in, kill credentials, take critical access.
+    Contain,
+    /// Take other access.
+    Revoke,
+    /// Hand over what would be lost.
+    Transfer,
+    /// Make accounts and give access.
+    Grant,
+    /// Tasks and notices.
+    Courtesy,
+}
+
+/// What to do when the account changed since the plan was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "either the change is still right or it is not")]
+pub enum OnStale {
+    /// Leave the step and ask for a new plan.
+    Replan,
+    /// Do it all the same. Only for changes that take away.
+    ApplyAnyway,
+}
+
+/// How often a step is tried, and how long to wait between tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Retry {
+    /// Attempts before a grant fails, or before a revoke parks and alerts.
+    pub attempts: u32,
+    /// First wait in milliseconds; doubles each time.
+    pub base_ms: u64,
+    /// Longest wait in milliseconds.
+    pub max_ms: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 5, base_ms: 500, max_ms: 60_000 }
+    }
+}
