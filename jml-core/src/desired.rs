@@ -1,20 +1,94 @@
 //! `desired(policy, facts, at)`: the access that follows from facts, with reasons.
 
+mod accounts;
+mod breakpoints;
+pub(crate) mod claims;
+pub(crate) mod windows;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use claims::Context;
+use windows::Windows;
+
 use crate::account::AccountStatus;
 use crate::attribute::AttributeValue;
 use crate::claim::Claim;
 use crate::entitlement::EntitlementRef;
-use crate::facts::TaskKey;
+use crate::facts::{PersonFacts, TaskKey};
 use crate::id::{AttributeName, IdentityId, ProviderId};
-use crate::identity::LifecycleState;
+use crate::identity::{Ending, LifecycleState};
+use crate::policy::Policy;
 use crate::role::Assignee;
 use crate::sod::SodConflict;
+use crate::time::ZoneResolver;
+
+/// The access that follows from facts and policy at an instant, with every reason for it.
+///
+/// Pure: the same arguments give the same answer. As a function of `at` it is constant between the
+/// instants that [`Desired::next_change_at`] walks through.
+#[must_use]
+pub fn desired(
+    policy: &Policy,
+    facts: &PersonFacts,
+    zones: &dyn ZoneResolver,
+    at: DateTime<Utc>,
+) -> Desired {
+    let mut findings = BTreeSet::new();
+    let windows = Windows::of(facts, zones, &mut findings);
+    let context = Context { policy, facts, windows: &windows, zones };
+    let state = windows.state(at);
+
+    let accounts = context.accounts(at, &mut findings);
+    let moves = if needs_moves(policy, facts) { context.moves(at) } else { Vec::new() };
+    let mut claims: BTreeSet<Claim> = context.by_rule(at, at);
+    claims.extend(context.approved(at, &moves));
+    let claimed = claims.iter().map(|claim| claim.entitlement.clone()).collect();
+    claims.extend(context.transitions(at, &moves, &claimed));
+    // Breakpoints are computed from all claims, also from those that are taken out below.
+    let mut claims: Vec<Claim> = claims.into_iter().collect();
+    let next_change_at = context.next_change(at, &claims, &moves);
+
+    claims.retain(|claim| {
+        let entitlement = claim.entitlement.clone();
+        if !policy.entitlements.contains_key(&entitlement) {
+            findings.insert(Finding::UnknownEntitlement { entitlement });
+            return false;
+        }
+        if !accounts.contains_key(&entitlement.provider) {
+            findings.insert(Finding::NoAccountFor { entitlement });
+            return false;
+        }
+        true
+    });
+    context.separate(&mut claims, &mut findings);
+    context.undecided(at, &mut findings);
+
+    let ended = (state == LifecycleState::Left).then(|| windows.last_ended(at)).flatten();
+    Desired {
+        identity: facts.identity.id.clone(),
+        at,
+        state,
+        accounts,
+        claims,
+        tasks: context.tasks(at),
+        ended_at: ended.and_then(|window| window.end),
+        for_cause: ended.is_some_and(|window| window.engagement.ending == Ending::ForCause),
+        next_change_at,
+        findings,
+    }
+}
+
+/// Whether the history of moves matters: something overlaps, or a request does not simply stay.
+fn needs_moves(policy: &Policy, facts: &PersonFacts) -> bool {
+    use crate::claim::RequestOnMove;
+    use crate::entitlement::EndPolicy;
+    policy.entitlements.values().any(|entry| entry.on_move != EndPolicy::Immediate)
+        || facts.requests.iter().any(|request| request.on_move != RequestOnMove::Keep)
+}
 
 /// What one identity should have at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,11 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::attribute::{Assertion, Attributes};
+use crate::canon::CanonError;
 use crate::claim::{AccessException, Adoption, ApprovedRequest};
+use crate::digest::Digest;
 use crate::id::{EngagementId, IdError, IdentityId, TaskId};
 use crate::identity::Identity;
+use crate::source::{Feed, FeedRecord};
 
 /// Everything that is known about one identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +47,14 @@ impl PersonFacts {
             adoptions: Vec::new(),
             raised_tasks: BTreeSet::new(),
         }
+    }
+
+    /// The digest of everything that is known about the identity.
+    ///
+    /// # Errors
+    /// [`CanonError`] when a value has no canonical form.
+    pub fn digest(&self) -> Result<Digest, CanonError> {
+        Digest::of_value("jml-facts/v1", self)
     }
 }
 
@@ -94,4 +107,101 @@ impl From<TaskKey> for String {
 pub struct Facts {
     /// By identity.
     pub people: BTreeMap<IdentityId, PersonFacts>,
+}
+
+/// What a feed changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct MergeReport {
+    /// Identities that were not known before.
+    pub joined: BTreeSet<IdentityId>,
+    /// Identities whose facts changed, each with the names of what changed.
+    pub changed: BTreeMap<IdentityId, BTreeSet<String>>,
+    /// Identities that this source spoke about before and does not mention now. Not a leave.
+    pub unseen: BTreeSet<IdentityId>,
+    /// How many records said nothing new.
+    pub unchanged: usize,
+}
+
+impl Facts {
+    /// Takes in what a feed says, from `at` on. Pure, and idempotent: the same feed twice changes
+    /// nothing the second time. Nobody is removed, whatever the feed leaves out.
+    pub fn merge(&mut self, feed: &Feed, at: DateTime<Utc>) -> MergeReport {
+        let mut report = MergeReport::default();
+        for record in &feed.records {
+            if !self.people.contains_key(&record.identity) {
+                report.joined.insert(record.identity.clone());
+            }
+            let what = self.take(feed, record, at);
+            if report.joined.contains(&record.identity) {
+                continue;
+            }
+            if what.is_empty() {
+                report.unchanged += 1;
+            } else {
+                report.changed.entry(record.identity.clone()).or_default().extend(what);
+            }
+        }
+        let seen: BTreeSet<&str> = feed
+            .records
+            .iter()
+            .map(|record| record.identity.as_str())
+            .chain(feed.rejected.iter().filter_map(|row| row.anchor.as_deref()))
+            .collect();
+        report.unseen = self
+            .people
+            .iter()
+            .filter(|(id, _)| !seen.contains(id.as_str()))
+            .filter(|(_, p)| p.identity.engagements.iter().any(|e| e.source == feed.source))
+            .map(|(id, _)| id.clone())
+            .collect();
+        report
+    }
+
+    /// Takes one record in and names what it changed.
+    fn take(&mut self, feed: &Feed, record: &FeedRecord, at: DateTime<Utc>) -> BTreeSet<String> {
+        let mut what = BTreeSet::new();
+        let person = self.people.entry(record.identity.clone()).or_insert_with(|| {
+            PersonFacts::new(Identity {
+                id: record.identity.clone(),
+                kind: record.kind.clone(),
+                attributes: Attributes::default(),
+                engagements: Vec::new(),
+            })
+        });
+        if person.identity.kind != record.kind {
+            person.identity.kind = record.kind.clone();
+            what.insert("kind".to_owned());
+        }
+        let engagements = &mut person.identity.engagements;
+        let mut said = record.engagement.clone();
+        said.recorded_at = at;
+        match engagements.iter_mut().find(|known| known.id == said.id) {
+            None => {
+                what.insert(format!("engagement `{}`", said.id));
+                engagements.push(said);
+                engagements.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
+            }
+            Some(known) => {
+                said.recorded_at = known.recorded_at;
+                if *known != said {
+                    said.recorded_at = at;
+                    *known = said;
+                    what.insert(format!("engagement `{}`", record.engagement.id));
+                }
+            }
+        }
+        for (name, opinion) in &record.attributes {
+            let assertion = Assertion {
+                source: feed.source.clone(),
+                opinion: opinion.clone(),
+                valid_from: at,
+                recorded_at: at,
+            };
+            if person.identity.attributes.assert(name.clone(), assertion) {
+                what.insert(name.as_str().to_owned());
+            }
+        }
+        what
+    }
 }

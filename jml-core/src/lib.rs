@@ -1,12 +1,14 @@
 //! Vocabulary of joiner-mover-leaver identity lifecycle. No I/O, no clock, no randomness.
 pub mod account;
 pub mod attribute;
+pub mod builtin;
 pub mod canon;
 pub mod claim;
 pub mod clock;
 pub mod desired;
 pub mod digest;
 pub mod entitlement;
+pub mod explain;
 pub mod facts;
 pub mod id;
 pub mod identity;
@@ -18,3 +20,4 @@ pub mod role;
 pub mod rule;
 pub mod sod;
 pub mod source;
+pub mod time;

@@ -148,6 +148,9 @@ pub enum LifecycleKind {
     Expiry,
     /// The target differs from what was verified before.
     Drift,
+    /// The hire was withdrawn or the person never came: what was prepared is taken back. Not a
+    /// termination.
+    Rescinded,
 }
 
 impl LifecycleKind {
@@ -164,6 +167,7 @@ impl LifecycleKind {
             Self::Return => "return",
             Self::Expiry => "expiry",
             Self::Drift => "drift",
+            Self::Rescinded => "rescinded hire",
         }
     }
 }

@@ -1,2 +1,0 @@
-//! Placeholder until the replay lands.
-fn main() {}
