@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 
 /// Whether a fact came or went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
+pub(crate) enum Op {
     /// `+`
     Add,
     /// `-`
@@ -17,7 +17,7 @@ pub enum Op {
 
 /// What a line is about. Kinds that give no access are kept as text, so that they can be counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `m`: a person holds an entitlement or is a member.
     Holds,
     /// `g`: everybody who is a member of the subject gets the object.
@@ -45,7 +45,7 @@ impl Kind {
     }
 
     /// The letter in the file.
-    pub fn letter(&self) -> &str {
+    pub(crate) fn letter(&self) -> &str {
         match self {
             Self::Holds => "m",
             Self::TemplateGrant => "g",
@@ -59,25 +59,25 @@ impl Kind {
 
 /// One line of the file.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub(crate) struct Event {
     /// Line in the file, from 1.
-    pub line: u64,
-    pub op: Op,
-    pub kind: Kind,
-    pub object: String,
+    pub(crate) line: u64,
+    pub(crate) op: Op,
+    pub(crate) kind: Kind,
+    pub(crate) object: String,
 }
 
 /// What changed for one subject on one day.
 #[derive(Clone, Debug)]
-pub struct ChangeSet {
-    pub date: NaiveDate,
-    pub subject: String,
-    pub events: Vec<Event>,
+pub(crate) struct ChangeSet {
+    pub(crate) date: NaiveDate,
+    pub(crate) subject: String,
+    pub(crate) events: Vec<Event>,
 }
 
 /// Why a file cannot be replayed.
 #[derive(Debug)]
-pub struct FileError {
+pub(crate) struct FileError {
     file: String,
     line: u64,
     what: String,
@@ -95,16 +95,16 @@ const HEADER: [&str; 5] = ["date", "op", "kind", "subject", "object"];
 
 /// A whole file.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     /// In file order of their first lines.
-    pub sets: Vec<ChangeSet>,
+    pub(crate) sets: Vec<ChangeSet>,
     /// Lines that add what is there already or remove what is not. They change nothing and are counted.
-    pub idle_lines: Vec<u64>,
+    pub(crate) idle_lines: Vec<u64>,
 }
 
 /// Reads the file and groups its lines by date and subject, in the order in which they first appear on
 /// their day. A fact that comes and goes on one day splits the group, so that no event is lost.
-pub fn read(path: &Path) -> Result<History, FileError> {
+pub(crate) fn read(path: &Path) -> Result<History, FileError> {
     let file = path.display().to_string();
     let fail = |line: u64, what: String| FileError { file: file.clone(), line, what };
     let mut reader = csv::ReaderBuilder::new()

@@ -28,10 +28,10 @@ use crate::truth::tokens;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Facts and policy at one point of the history.
-pub struct Model {
-    pub policy: Policy,
-    pub policy_digest: Digest,
-    pub facts: Facts,
+pub(crate) struct Model {
+    pub(crate) policy: Policy,
+    pub(crate) policy_digest: Digest,
+    pub(crate) facts: Facts,
     names: Names,
     includes: BTreeMap<String, BTreeSet<String>>,
     members: BTreeMap<String, BTreeSet<IdentityId>>,
@@ -51,7 +51,7 @@ struct Names {
 
 impl Model {
     /// An empty organisation whose catalogue holds every entitlement that the history mentions.
-    pub fn new(sets: &[ChangeSet]) -> Result<Self> {
+    pub(crate) fn new(sets: &[ChangeSet]) -> Result<Self> {
         let names = Names {
             provider: ProviderId::new("target")?,
             kind: KindId::new("access")?,
@@ -107,7 +107,11 @@ impl Model {
     }
 
     /// Takes a change set in at an instant, and says whose access has to be looked at.
-    pub fn apply(&mut self, set: &ChangeSet, at: DateTime<Utc>) -> Result<BTreeSet<IdentityId>> {
+    pub(crate) fn apply(
+        &mut self,
+        set: &ChangeSet,
+        at: DateTime<Utc>,
+    ) -> Result<BTreeSet<IdentityId>> {
         let mut affected = BTreeSet::new();
         let mut edited = false;
         let mut held_changed = false;
@@ -220,13 +224,14 @@ impl Model {
 
     fn edit_role(&mut self, template: &str, event: &Event) -> Result<()> {
         let entitlement = self.names.entitlement(event)?;
-        let role = self.policy.roles.entry(RoleId::new(template)?).or_insert_with(|| RoleTemplate {
-            version: 0,
-            title: template.into(),
-            inherits: Vec::new(),
-            grants: Vec::new(),
-            tasks: BTreeMap::new(),
-        });
+        let role =
+            self.policy.roles.entry(RoleId::new(template)?).or_insert_with(|| RoleTemplate {
+                version: 0,
+                title: template.into(),
+                inherits: Vec::new(),
+                grants: Vec::new(),
+                tasks: BTreeMap::new(),
+            });
         role.version += 1;
         role.grants.retain(|grant| grant.entitlement != entitlement);
         if event.op == Op::Add {
@@ -269,8 +274,8 @@ impl Model {
 
 impl Names {
     fn entitlement(&self, event: &Event) -> Result<EntitlementRef> {
-        let id = EntitlementId::new(&event.object)
-            .map_err(|e| format!("line {}: {e}", event.line))?;
+        let id =
+            EntitlementId::new(&event.object).map_err(|e| format!("line {}: {e}", event.line))?;
         let key = EntitlementKey::new(self.kind.clone(), id);
         Ok(EntitlementRef::new(self.provider.clone(), key))
     }

@@ -7,7 +7,7 @@ use crate::file::{ChangeSet, Kind, Op};
 
 /// Who holds what, by the file.
 #[derive(Default)]
-pub struct Truth {
+pub(crate) struct Truth {
     direct: BTreeMap<String, BTreeSet<String>>,
     grants: BTreeMap<String, BTreeSet<String>>,
     includes: BTreeMap<String, BTreeSet<String>>,
@@ -18,19 +18,19 @@ pub struct Truth {
 
 /// What one change set did to people.
 #[derive(Default)]
-pub struct Effect {
+pub(crate) struct Effect {
     /// What each affected person holds before and after; people whose access did not change are not in it.
-    pub changed: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>,
-    pub joined: bool,
-    pub left: bool,
-    pub rehired: bool,
-    pub moved: bool,
-    pub template_edits: usize,
+    pub(crate) changed: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>,
+    pub(crate) joined: bool,
+    pub(crate) left: bool,
+    pub(crate) rehired: bool,
+    pub(crate) moved: bool,
+    pub(crate) template_edits: usize,
 }
 
 impl Truth {
     /// Takes a change set in and says what it did.
-    pub fn apply(&mut self, set: &ChangeSet) -> Effect {
+    pub(crate) fn apply(&mut self, set: &ChangeSet) -> Effect {
         let mut effect = Effect::default();
         let subject = &set.subject;
         let was_in = self.direct.get(subject).is_some_and(|held| !held.is_empty());
@@ -126,19 +126,19 @@ impl Truth {
     }
 
     /// Who holds what now. People who hold nothing are not in it.
-    pub const fn effective(&self) -> &BTreeMap<String, BTreeSet<String>> {
+    pub(crate) const fn effective(&self) -> &BTreeMap<String, BTreeSet<String>> {
         &self.effective
     }
 
     /// How many people ever held something.
-    pub fn people(&self) -> usize {
+    pub(crate) fn people(&self) -> usize {
         self.ever.len()
     }
 }
 
 /// What a membership such as `team:infra:lead` makes somebody a member of: itself, and everything in
 /// front of one of its colons.
-pub fn tokens(object: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn tokens(object: &str) -> impl Iterator<Item = &str> {
     let cuts = object.match_indices(':').filter_map(|(at, _)| object.get(..at));
     cuts.filter(|token| !token.is_empty()).chain(std::iter::once(object))
 }

@@ -99,7 +99,8 @@ pub fn check(bytes: &[u8]) -> Result<(), CanonError> {
 
 /// Member order of RFC 8785 section 3.2.3: by UTF-16 code units, not by bytes.
 fn key_order(a: &str, b: &str) -> Ordering {
-    a.encode_utf16().cmp(b.encode_utf16())
+    // Below U+D800 the order of bytes, code points and UTF-16 units is the same; ASCII is the common case.
+    if a.is_ascii() && b.is_ascii() { a.cmp(b) } else { a.encode_utf16().cmp(b.encode_utf16()) }
 }
 
 #[cfg(test)]

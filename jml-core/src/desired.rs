@@ -67,6 +67,11 @@ pub fn desired(
     context.separate(&mut claims, &mut findings);
     context.undecided(at, &mut findings);
 
+    let manager = policy.leaver.manager.as_ref();
+    let manager = manager.and_then(|name| {
+        let value = facts.identity.attributes.value(&policy.attributes, name, at)?;
+        Some(SmolStr::new(value.as_text()?))
+    });
     let ended = (state == LifecycleState::Left).then(|| windows.last_ended(at)).flatten();
     Desired {
         identity: facts.identity.id.clone(),
@@ -77,6 +82,7 @@ pub fn desired(
         tasks: context.tasks(at),
         ended_at: ended.and_then(|window| window.end),
         for_cause: ended.is_some_and(|window| window.engagement.ending == Ending::ForCause),
+        manager,
         next_change_at,
         findings,
     }
@@ -111,6 +117,8 @@ pub struct Desired {
     pub ended_at: Option<DateTime<Utc>>,
     /// Whether access ended for cause.
     pub for_cause: bool,
+    /// The manager's identity id, if the policy names the attribute and it has a value.
+    pub manager: Option<SmolStr>,
     /// The next instant at which this answer may differ, if facts and policy stay as they are.
     pub next_change_at: Option<DateTime<Utc>>,
     /// What people should know.

@@ -67,7 +67,9 @@ impl Node {
             }
             Self::Object(members) => {
                 let mut sorted: Vec<&(String, Self)> = members.iter().collect();
-                sorted.sort_by(|a, b| key_order(&a.0, &b.0));
+                if !members.is_sorted_by(|a, b| key_order(&a.0, &b.0).is_lt()) {
+                    sorted.sort_by(|a, b| key_order(&a.0, &b.0));
+                }
                 out.push(b'{');
                 for (i, (key, value)) in sorted.into_iter().enumerate() {
                     if i > 0 {
@@ -87,6 +89,11 @@ impl Node {
 /// every other character as it is.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
+    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' => out.extend_from_slice(b"\\\""),

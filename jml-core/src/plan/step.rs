@@ -43,12 +43,18 @@ pub struct Step {
 }
 
 impl Step {
-    /// The digest of what the step means: what is done and why, but not where it stands in this plan.
+    /// The digest of what the step means: what is done, where and why, but not where it stands in this
+    /// plan, and not which account id it will turn out to be. An approval or a refusal is of this.
     ///
     /// # Errors
     /// [`CanonError`] when the step has no canonical form.
     pub fn meaning(&self) -> Result<Digest, CanonError> {
-        Digest::of_value("jml-step/v1", &(&self.kind, &self.reason))
+        match &self.kind {
+            StepKind::Change { provider, op, .. } => {
+                Digest::of_value("jml-step/v1", &("change", provider, op, &self.reason))
+            }
+            other => Digest::of_value("jml-step/v1", &("other", other, &self.reason)),
+        }
     }
 
     /// The provider that a change goes to.

@@ -1,0 +1,531 @@
+//! The delta of one person: grant, revoke, keep and foreign, with reasons; and what accounts need.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jml_core::account::{AccountRef, AccountState, AccountStatus, CredentialClass};
+use jml_core::attribute::AttributeValue;
+use jml_core::claim::ClaimSource;
+use jml_core::desired::{Desired, DesiredAccount};
+use jml_core::entitlement::{Assignability, EntitlementKey, EntitlementRef, Sensitivity};
+use jml_core::id::{AttributeName, IdentityId, ProviderId};
+use jml_core::identity::LifecycleState;
+use jml_core::plan::ForeignReason;
+use jml_core::policy::{Mode, Policy};
+use jml_core::provider::{MailboxChange, Verb};
+use smol_str::SmolStr;
+
+use crate::ledger::Ledger;
+use crate::world::World;
+
+/// What differs between what one person should have and what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Delta {
+    /// Who.
+    pub identity: IdentityId,
+    /// Whether the person is gone, so that every account is closed.
+    pub gone: bool,
+    /// What accounts need.
+    pub accounts: Vec<AccountLine>,
+    /// Access, sorted by account and entitlement.
+    pub access: Vec<AccessLine>,
+    /// What cannot be done now, and why.
+    pub waits: Vec<Wait>,
+}
+
+/// Something that an account needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum AccountLine {
+    /// There is none, and one is wanted.
+    Create {
+        /// Where.
+        provider: ProviderId,
+        /// Under which name.
+        user_name: SmolStr,
+        /// Staged or active.
+        status: AccountStatus,
+        /// With which attributes.
+        attributes: BTreeMap<AttributeName, AttributeValue>,
+    },
+    /// Its attributes or its name differ.
+    Update {
+        /// Which.
+        account: AccountRef,
+        /// The new name, if it differs.
+        user_name: Option<SmolStr>,
+        /// Values that differ.
+        set: BTreeMap<AttributeName, AttributeValue>,
+        /// Values that should not be there.
+        clear: BTreeSet<AttributeName>,
+    },
+    /// Its status differs.
+    Status {
+        /// Which.
+        account: AccountRef,
+        /// What it is.
+        from: AccountStatus,
+        /// What it should be.
+        to: AccountStatus,
+    },
+    /// Credentials of a class are alive, or cannot be counted.
+    Credentials {
+        /// Which account.
+        account: AccountRef,
+        /// Which class.
+        class: CredentialClass,
+        /// How many; `None` when the target cannot list them.
+        alive: Option<u32>,
+    },
+    /// Its mailbox should do something else.
+    Mailbox {
+        /// Which account.
+        account: AccountRef,
+        /// What it should do.
+        change: MailboxChange,
+    },
+    /// It owns things that somebody else should own.
+    Transfer {
+        /// Which account.
+        account: AccountRef,
+        /// Who gets them, on the same provider.
+        to: AccountRef,
+        /// How many.
+        assets: usize,
+    },
+}
+
+/// One entitlement on one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct AccessLine {
+    /// Where it is held; `None` when the account is still to be made.
+    pub account: Option<AccountRef>,
+    /// What.
+    pub entitlement: EntitlementRef,
+    /// What should happen.
+    pub verdict: Verdict,
+    /// All claims for it. Empty for a revoke and for foreign access.
+    pub reasons: Vec<ClaimSource>,
+    /// In people's words.
+    pub because: SmolStr,
+    /// How much harm it can do.
+    pub sensitivity: Sensitivity,
+}
+
+/// What should happen with an entitlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "the four verdicts of DESIGN are complete")]
+pub enum Verdict {
+    /// Claimed and not held.
+    Grant,
+    /// Held, not claimed, and ours to take.
+    Revoke,
+    /// Claimed and held.
+    Keep,
+    /// Held, not claimed, and left alone.
+    Foreign(ForeignReason),
+}
+
+/// Something that cannot be done now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Wait {
+    /// What, in people's words.
+    pub what: SmolStr,
+    /// Why.
+    pub why: SmolStr,
+}
+
+impl Delta {
+    /// Lines of one verdict.
+    pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = &AccessLine> {
+        self.access.iter().filter(move |line| line.verdict == verdict)
+    }
+
+    /// Grants and revokes: the size of the symmetric difference that will be worked off.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.with(Verdict::Grant).count() + self.with(Verdict::Revoke).count()
+    }
+
+    /// Whether nothing differs that could be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.size() == 0
+    }
+}
+
+/// Computes the delta of one person. Pure.
+#[must_use]
+pub fn delta(policy: &Policy, desired: &Desired, world: &World, ledger: &Ledger) -> Delta {
+    let identity = desired.identity.clone();
+    let gone = matches!(desired.state, LifecycleState::Left | LifecycleState::NeverStarted);
+    let mut work = Work {
+        policy,
+        desired,
+        world,
+        ledger,
+        out: Delta { identity, gone, accounts: Vec::new(), access: Vec::new(), waits: Vec::new() },
+    };
+    if desired.state == LifecycleState::Undetermined {
+        // Facts do not add up. Whatever we did now could be wrong, so a person has to look first.
+        work.wait("everything about this person", "facts are missing; see the findings");
+        return work.out;
+    }
+    let mut providers: BTreeSet<&ProviderId> = desired.accounts.keys().collect();
+    providers.extend(world.accounts(&desired.identity).map(|(at, _)| &at.provider));
+    for provider in providers {
+        work.provider(provider);
+    }
+    let mut out = work.out;
+    out.accounts.sort();
+    out.access.sort_by(|a, b| (&a.account, &a.entitlement).cmp(&(&b.account, &b.entitlement)));
+    out
+}
+
+struct Work<'a> {
+    policy: &'a Policy,
+    desired: &'a Desired,
+    world: &'a World,
+    ledger: &'a Ledger,
+    out: Delta,
+}
+
+impl<'a> Work<'a> {
+    fn wait(&mut self, what: impl AsRef<str>, why: impl AsRef<str>) {
+        self.out.waits.push(Wait { what: SmolStr::new(what), why: SmolStr::new(why) });
+    }
+
+    fn provider(&mut self, provider: &ProviderId) {
+        let world = self.world;
+        let Some(facts) = world.providers().get(provider) else {
+            self.wait(format!("provider `{provider}`"), "it could not be read");
+            return;
+        };
+        let mut claimed: BTreeMap<&EntitlementKey, Vec<ClaimSource>> = BTreeMap::new();
+        for claim in &self.desired.claims {
+            if &claim.entitlement.provider == provider {
+                let sources = claimed.entry(&claim.entitlement.key).or_default();
+                sources.push(claim.source.clone());
+            }
+        }
+        let wanted = self.desired.accounts.get(provider);
+        let primary = world.primary(&self.desired.identity, provider);
+        match (primary, wanted) {
+            (None, Some(wanted)) => {
+                self.missing_account(provider, facts.complete, wanted, &claimed);
+            }
+            (None, None) => {}
+            (Some((first, _)), wanted) => {
+                let all: Vec<_> = world
+                    .accounts(&self.desired.identity)
+                    .filter(|(at, _)| &at.provider == provider)
+                    .collect();
+                for (at, state) in all {
+                    if self.policy.protected.accounts.contains(at) {
+                        self.protected(at, state);
+                        continue;
+                    }
+                    let is_primary = at == first;
+                    self.account(at, state, if is_primary { wanted } else { None }, is_primary);
+                    self.access(at, state, &claimed, is_primary, facts.complete);
+                }
+            }
+        }
+    }
+
+    fn missing_account(
+        &mut self,
+        provider: &ProviderId,
+        complete: bool,
+        wanted: &DesiredAccount,
+        claimed: &BTreeMap<&EntitlementKey, Vec<ClaimSource>>,
+    ) {
+        if wanted.status == AccountStatus::Disabled {
+            return;
+        }
+        if !complete {
+            self.wait(format!("account on `{provider}`"), "the listing was not complete");
+            return;
+        }
+        // Nobody gets a new account in order to be away.
+        let status = match wanted.status {
+            AccountStatus::Active => AccountStatus::Active,
+            _ => AccountStatus::Staged,
+        };
+        self.out.accounts.push(AccountLine::Create {
+            provider: provider.clone(),
+            user_name: wanted.user_name.clone(),
+            status,
+            attributes: wanted.attributes.clone(),
+        });
+        for (key, reasons) in claimed {
+            let entitlement = EntitlementRef::new(provider.clone(), (*key).clone());
+            self.grant(None, entitlement, reasons.clone());
+        }
+    }
+
+    fn protected(&mut self, at: &AccountRef, state: &AccountState) {
+        for key in &state.holdings {
+            let entitlement = EntitlementRef::new(at.provider.clone(), key.clone());
+            let why = ForeignReason::Protected;
+            self.foreign(at, entitlement, why, "the account is protected");
+        }
+    }
+
+    fn account(
+        &mut self,
+        at: &AccountRef,
+        state: &AccountState,
+        wanted: Option<&DesiredAccount>,
+        is_primary: bool,
+    ) {
+        if self.out.gone {
+            self.status(at, state, AccountStatus::Disabled);
+            self.credentials(at, state, &CredentialClass::ALL);
+            self.mailbox(at, state);
+            return;
+        }
+        let Some(wanted) = wanted else {
+            if is_primary && self.policy.accounts.contains_key(&at.provider) {
+                // Still engaged, but the rule for this provider does not hold any more.
+                self.status(at, state, AccountStatus::Disabled);
+            }
+            return;
+        };
+        self.status(at, state, wanted.status);
+        if matches!(wanted.status, AccountStatus::Suspended | AccountStatus::Disabled) {
+            let classes = [CredentialClass::Sessions, CredentialClass::RefreshTokens];
+            self.credentials(at, state, &classes);
+        }
+        if wanted.status == AccountStatus::Disabled {
+            return;
+        }
+        let differs = |name: &AttributeName, value: &AttributeValue| {
+            state.attributes.get(name) != Some(value)
+        };
+        let set: BTreeMap<_, _> = wanted
+            .attributes
+            .iter()
+            .filter(|(name, value)| differs(name, value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let mapped = self.policy.accounts.get(&at.provider).map(|rule| &rule.attributes);
+        let clear: BTreeSet<_> = mapped
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .filter(|name| !wanted.attributes.contains_key(*name))
+            .filter(|name| state.attributes.contains_key(*name))
+            .cloned()
+            .collect();
+        let user_name = (state.user_name != wanted.user_name).then(|| wanted.user_name.clone());
+        if user_name.is_some() || !set.is_empty() || !clear.is_empty() {
+            let account = at.clone();
+            self.out.accounts.push(AccountLine::Update { account, user_name, set, clear });
+        }
+    }
+
+    fn status(&mut self, at: &AccountRef, state: &AccountState, to: AccountStatus) {
+        let from = state.status;
+        // A disabled account that is wanted staged can't be used to sign in either way.
+        let same = from == to || (from == AccountStatus::Disabled && to == AccountStatus::Staged);
+        if !same {
+            self.out.accounts.push(AccountLine::Status { account: at.clone(), from, to });
+        }
+    }
+
+    fn credentials(&mut self, at: &AccountRef, state: &AccountState, classes: &[CredentialClass]) {
+        for class in classes {
+            let alive = state.credentials.get(class).copied();
+            let due = match alive {
+                Some(count) => count > 0,
+                // Not countable: once, together with the block of sign-in.
+                None => {
+                    state.status.can_sign_in()
+                        && self.world.supports(&at.provider, Verb::RevokeCredentials(*class))
+                }
+            };
+            if due {
+                let (account, class) = (at.clone(), *class);
+                self.out.accounts.push(AccountLine::Credentials { account, class, alive });
+            }
+        }
+    }
+
+    fn mailbox(&mut self, at: &AccountRef, state: &AccountState) {
+        let rule = &self.policy.leaver;
+        let manager = self.manager_account(&at.provider);
+        if let Some(mailbox) = &state.mailbox {
+            let mut changes = Vec::new();
+            if let Some(text) = &rule.auto_reply
+                && mailbox.auto_reply.as_ref() != Some(text)
+            {
+                changes.push(MailboxChange::AutoReply(text.clone()));
+            }
+            if rule.forward_to_manager {
+                match &manager {
+                    Some(to) if mailbox.forward_to.as_ref() != Some(&to.account) => {
+                        changes.push(MailboxChange::ForwardTo(to.account.clone()));
+                    }
+                    Some(_) => {}
+                    None => self.wait("mailbox forwarding", "the manager has no account there"),
+                }
+            }
+            if rule.convert_mailbox && !mailbox.shared {
+                changes.push(MailboxChange::ConvertToShared);
+            }
+            for change in changes {
+                self.out.accounts.push(AccountLine::Mailbox { account: at.clone(), change });
+            }
+        }
+        if rule.transfer_ownership && !state.owns.is_empty() {
+            match manager {
+                Some(to) => {
+                    let (account, assets) = (at.clone(), state.owns.len());
+                    self.out.accounts.push(AccountLine::Transfer { account, to, assets });
+                }
+                None => self.wait("transfer of ownership", "the manager has no account there"),
+            }
+        }
+    }
+
+    /// The manager's account, if it is there and can sign in.
+    fn manager_account(&self, provider: &ProviderId) -> Option<AccountRef> {
+        let manager = IdentityId::new(self.desired.manager.as_ref()?).ok()?;
+        let (at, state) = self.world.primary(&manager, provider)?;
+        state.status.can_sign_in().then(|| at.clone())
+    }
+
+    fn access(
+        &mut self,
+        at: &AccountRef,
+        state: &AccountState,
+        claimed: &BTreeMap<&EntitlementKey, Vec<ClaimSource>>,
+        is_primary: bool,
+        complete: bool,
+    ) {
+        for key in &state.holdings {
+            let entitlement = EntitlementRef::new(at.provider.clone(), key.clone());
+            match claimed.get(key) {
+                Some(reasons) => {
+                    let because = join(reasons);
+                    self.line(Some(at), entitlement, Verdict::Keep, reasons.clone(), because);
+                }
+                None => self.surplus(at, entitlement, complete),
+            }
+        }
+        if is_primary {
+            for (key, reasons) in claimed {
+                if !state.holdings.contains(*key) {
+                    let entitlement = EntitlementRef::new(at.provider.clone(), (*key).clone());
+                    self.grant(Some(at), entitlement, reasons.clone());
+                }
+            }
+        }
+    }
+
+    fn grant(
+        &mut self,
+        at: Option<&AccountRef>,
+        entitlement: EntitlementRef,
+        reasons: Vec<ClaimSource>,
+    ) {
+        if self.policy.modes.of(&entitlement) == Mode::Observe {
+            self.wait(format!("grant `{entitlement}`"), "its mode is to observe");
+            return;
+        }
+        let assignability = self.policy.entitlements.get(&entitlement).map(|e| &e.assignability);
+        let why = match assignability {
+            None | Some(Assignability::Direct) => {
+                let because = join(&reasons);
+                self.line(at, entitlement, Verdict::Grant, reasons, because);
+                return;
+            }
+            Some(Assignability::Computed { driver }) => {
+                format!("the target computes it from `{driver}`")
+            }
+            Some(Assignability::Inherited { via }) => format!("it comes through `{via}`"),
+            Some(Assignability::External { owner }) => format!("`{owner}` gives it"),
+            Some(_) => "it cannot be given by a call".to_owned(),
+        };
+        self.wait(format!("grant `{entitlement}`"), why);
+    }
+
+    fn surplus(&mut self, at: &AccountRef, entitlement: EntitlementRef, complete: bool) {
+        use Assignability as A;
+        let assignability = self.policy.entitlements.get(&entitlement).map(|e| &e.assignability);
+        let stuck = match assignability {
+            None | Some(A::Direct) => None,
+            Some(A::Computed { .. }) => Some((ForeignReason::Computed, "the target computes it")),
+            Some(A::Inherited { .. }) => Some((ForeignReason::Inherited, "it is inherited")),
+            Some(A::External { .. }) => Some((ForeignReason::External, "another system owns it")),
+            Some(_) => Some((ForeignReason::Immutable, "the target does not let it go")),
+        };
+        if let Some((why, text)) = stuck {
+            self.foreign(at, entitlement, why, text);
+            return;
+        }
+        let granted = self.ledger.granted(at, &entitlement.key);
+        let ours =
+            granted.map(|g| format!("no claim any more; granted by us on {}", g.at.date_naive()));
+        let because = match (self.policy.modes.of(&entitlement), ours) {
+            (Mode::Observe | Mode::Additive, _) => {
+                self.foreign(at, entitlement, ForeignReason::Mode, "its mode never revokes");
+                return;
+            }
+            // Somebody who is gone keeps nothing, whoever gave it.
+            (Mode::Relative, None) if self.out.gone => "the person is gone".to_owned(),
+            (Mode::Relative, None) => {
+                let text = "no claim, and not granted by us";
+                self.foreign(at, entitlement, ForeignReason::NotOurs, text);
+                return;
+            }
+            (_, Some(ours)) => ours,
+            (Mode::Full, None) => "no claim".to_owned(),
+        };
+        let last = self.policy.protected.last_holder.contains(&entitlement);
+        if last && self.world.holders(&entitlement) <= 1 {
+            self.foreign(at, entitlement, ForeignReason::LastHolder, "nobody else holds it");
+            return;
+        }
+        if !complete {
+            self.wait(format!("revoke `{entitlement}`"), "the listing was not complete");
+            return;
+        }
+        self.line(Some(at), entitlement, Verdict::Revoke, Vec::new(), because);
+    }
+
+    fn foreign(
+        &mut self,
+        at: &AccountRef,
+        entitlement: EntitlementRef,
+        why: ForeignReason,
+        text: &str,
+    ) {
+        self.line(Some(at), entitlement, Verdict::Foreign(why), Vec::new(), text.to_owned());
+    }
+
+    fn line(
+        &mut self,
+        at: Option<&AccountRef>,
+        entitlement: EntitlementRef,
+        verdict: Verdict,
+        reasons: Vec<ClaimSource>,
+        because: String,
+    ) {
+        let sensitivity = self.policy.sensitivity(&entitlement);
+        self.out.access.push(AccessLine {
+            account: at.cloned(),
+            entitlement,
+            verdict,
+            reasons,
+            because: SmolStr::new(because),
+            sensitivity,
+        });
+    }
+}
+
+fn join(reasons: &[ClaimSource]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}

@@ -1,0 +1,117 @@
+//! The ledger: what we granted, read off the journals.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use jml_core::account::AccountRef;
+use jml_core::digest::Digest;
+use jml_core::entitlement::EntitlementKey;
+use jml_core::id::{AccountId, ProviderId, StepId};
+use jml_core::journal::{Entry, Fact, RunMode};
+use jml_core::plan::{Late, Plan, StepKind};
+use jml_core::provider::Operation;
+
+/// Which plan granted something, and when it was seen to be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Granted {
+    /// The plan.
+    pub plan: Digest,
+    /// When the grant was verified.
+    pub at: DateTime<Utc>,
+}
+
+/// What we granted. Access that was there before we came is not in it, even when a claim explains it now:
+/// relative mode never takes it away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    granted: BTreeMap<AccountRef, BTreeMap<EntitlementKey, Granted>>,
+}
+
+impl Ledger {
+    /// Takes in the journal of one run, in order. Simulated runs leave no trace.
+    pub fn record(&mut self, entries: &[Entry]) {
+        let mut plan: Option<&Plan> = None;
+        let mut made: BTreeMap<&StepId, &AccountId> = BTreeMap::new();
+        for entry in entries {
+            match &entry.fact {
+                Fact::Opened { mode: RunMode::Simulated, .. } => return,
+                Fact::Opened { plan: opened, .. } => plan = Some(opened),
+                Fact::Applied { step, account: Some(account), .. } => {
+                    made.insert(step, account);
+                }
+                Fact::Verified { step, already, after, .. } => {
+                    if let Some(state) = after.account() {
+                        made.entry(step).or_insert(&state.id);
+                    }
+                    self.settle(plan, step, &made, *already, entry.at);
+                }
+                Fact::AcceptedUnverified { step } => {
+                    self.settle(plan, step, &made, false, entry.at);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn settle(
+        &mut self,
+        plan: Option<&Plan>,
+        step: &StepId,
+        made: &BTreeMap<&StepId, &AccountId>,
+        already: bool,
+        at: DateTime<Utc>,
+    ) {
+        let Some(plan) = plan else { return };
+        let kind = plan.steps().get(step).map(|step| &step.kind);
+        let Some(StepKind::Change { provider, account: Some(account), op }) = kind else { return };
+        let account = match account {
+            Late::Known(id) => id,
+            Late::From(maker) => match made.get(maker) {
+                Some(id) => *id,
+                None => return,
+            },
+        };
+        let granted = Granted { plan: *plan.id(), at };
+        self.apply(provider, account, op, already, granted);
+    }
+
+    fn apply(
+        &mut self,
+        provider: &ProviderId,
+        account: &AccountId,
+        op: &Operation,
+        already: bool,
+        by: Granted,
+    ) {
+        let held =
+            self.granted.entry(AccountRef::new(provider.clone(), account.clone())).or_default();
+        match op {
+            Operation::Grant { entitlement } if !already => {
+                held.insert(entitlement.clone(), by);
+            }
+            Operation::Revoke { entitlement } => {
+                held.remove(entitlement);
+            }
+            Operation::Exchange { revoke, grant } => {
+                held.remove(revoke);
+                if !already {
+                    held.insert(grant.clone(), by);
+                }
+            }
+            Operation::DeleteAccount => held.clear(),
+            _ => {}
+        }
+    }
+
+    /// Whether and when we granted an entitlement on an account.
+    #[must_use]
+    pub fn granted(&self, account: &AccountRef, entitlement: &EntitlementKey) -> Option<&Granted> {
+        self.granted.get(account)?.get(entitlement)
+    }
+
+    /// Says that we granted something, for embedders whose history lies elsewhere.
+    pub fn insert(&mut self, account: AccountRef, entitlement: EntitlementKey, by: Granted) {
+        self.granted.entry(account).or_default().insert(entitlement, by);
+    }
+}

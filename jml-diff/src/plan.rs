@@ -1,0 +1,194 @@
+//! The planner: from a delta to a sealed plan, in small passes.
+//!
+//! nodes (what is done) -> edges (what comes first) -> gates (who must agree) -> numbers (names by
+//! place) -> seal (the checks of `jml-core`). Pure: the same input gives the same bytes.
+
+mod edges;
+mod gates;
+mod nodes;
+mod number;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use jml_core::canon::CanonError;
+use jml_core::desired::{Desired, Finding};
+use jml_core::digest::Digest;
+use jml_core::facts::PersonFacts;
+use jml_core::identity::LifecycleState;
+use jml_core::plan::{
+    Basis, Foreign, Keep, LifecycleKind, PLAN_FORMAT, Plan, PlanDraft, PlanHeader, SealError,
+};
+use jml_core::policy::Policy;
+use smol_str::SmolStr;
+
+use crate::delta::{AccountLine, Delta, Verdict, Wait, delta};
+use crate::ledger::Ledger;
+use crate::world::World;
+
+/// What a plan is computed from.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct PlanInput<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Its digest, computed once for a whole batch.
+    pub policy_digest: &'a Digest,
+    /// The person's facts.
+    pub facts: &'a PersonFacts,
+    /// What follows from them.
+    pub desired: &'a Desired,
+    /// What was seen.
+    pub world: &'a World,
+    /// What we granted.
+    pub ledger: &'a Ledger,
+    /// Meanings of steps that a gate refused. They are not planned again.
+    pub refused: &'a BTreeSet<Digest>,
+    /// The kind, where the delta alone cannot tell, such as an expiry or drift.
+    pub hint: Option<LifecycleKind>,
+    /// Why somebody looked.
+    pub cause: &'a str,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The plan that this one follows.
+    pub parent: Option<Digest>,
+}
+
+/// What came of planning for one person.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Planned {
+    /// The plan; `None` when there is nothing to do.
+    pub plan: Option<Plan>,
+    /// What kind of change it is.
+    pub kind: LifecycleKind,
+    /// What differs.
+    pub delta: Delta,
+    /// What cannot be done now, and why.
+    pub waits: Vec<Wait>,
+    /// What people should know.
+    pub findings: BTreeSet<Finding>,
+    /// When to plan again.
+    pub next_change_at: Option<DateTime<Utc>>,
+}
+
+/// Planning failed. A defect, or a value without canonical form; never a wrong plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The steps do not make a plan.
+    #[error("the steps for `{identity}` do not make a plan")]
+    Seal {
+        /// For whom.
+        identity: SmolStr,
+        /// Which check failed.
+        #[source]
+        source: SealError,
+    },
+    /// Something has no canonical form.
+    #[error("facts or accounts of `{identity}` have no canonical form")]
+    Canon {
+        /// For whom.
+        identity: SmolStr,
+        /// Why.
+        #[source]
+        source: CanonError,
+    },
+}
+
+/// Plans what one person needs at one instant.
+///
+/// # Errors
+/// [`PlanError`].
+pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
+    let delta = delta(input.policy, input.desired, input.world, input.ledger);
+    let kind = input.hint.filter(|_| !delta.gone).unwrap_or_else(|| kind_of(input, &delta));
+    let identity = || SmolStr::new(input.desired.identity.as_str());
+    let canon = |source| PlanError::Canon { identity: identity(), source };
+
+    let mut waits = delta.waits.clone();
+    let mut nodes = nodes::nodes(input, &delta, kind);
+    edges::order(input, &mut nodes);
+    let gates = gates::gates(input, &mut nodes, &mut waits).map_err(canon)?;
+    nodes::notices(input, &mut nodes, kind);
+    let planned = |plan, waits| Planned {
+        plan,
+        kind,
+        delta: delta.clone(),
+        waits,
+        findings: input.desired.findings.clone(),
+        next_change_at: input.desired.next_change_at,
+    };
+    if nodes.is_empty() {
+        return Ok(planned(None, waits));
+    }
+    let (steps, gates) = number::number(nodes, gates, &input.desired.identity).map_err(canon)?;
+    let mut observed = BTreeMap::new();
+    for (at, state) in input.world.accounts(&input.desired.identity) {
+        let read_at = input.world.providers().get(&at.provider).map_or(input.at, |p| p.read_at);
+        observed.insert(SmolStr::new(at.to_string()), state.stamp(read_at).map_err(canon)?);
+    }
+    let header = PlanHeader {
+        format: PLAN_FORMAT,
+        identity: input.desired.identity.clone(),
+        kind,
+        cause: SmolStr::new(input.cause),
+        parent: input.parent,
+        made_at: input.at,
+        effective: input.desired.ended_at,
+        basis: Basis {
+            policy_version: input.policy.version.clone(),
+            policy: *input.policy_digest,
+            facts: input.facts.digest().map_err(canon)?,
+            observed,
+        },
+    };
+    let (keeps, foreign) = unchanged(&delta);
+    let draft = PlanDraft { header, steps, gates, keeps, foreign };
+    let plan = draft.seal().map_err(|source| PlanError::Seal { identity: identity(), source })?;
+    Ok(planned(Some(plan), waits))
+}
+
+/// What stays: claimed, or left alone.
+fn unchanged(delta: &Delta) -> (Vec<Keep>, Vec<Foreign>) {
+    let mut keeps = Vec::new();
+    let mut foreign = Vec::new();
+    for line in &delta.access {
+        let Some(account) = line.account.clone() else { continue };
+        let entitlement = line.entitlement.clone();
+        match line.verdict {
+            Verdict::Keep => {
+                keeps.push(Keep { account, entitlement, reasons: line.reasons.clone() });
+            }
+            Verdict::Foreign(why) => foreign.push(Foreign { account, entitlement, why }),
+            Verdict::Grant | Verdict::Revoke => {}
+        }
+    }
+    (keeps, foreign)
+}
+
+/// The kind of change, told by what accounts need.
+fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
+    use jml_core::account::AccountStatus as S;
+    match input.desired.state {
+        LifecycleState::Left => return LifecycleKind::Leave,
+        LifecycleState::NeverStarted => return LifecycleKind::Rescinded,
+        _ => {}
+    }
+    let mut kind = None;
+    for line in &delta.accounts {
+        kind = kind.max(match line {
+            AccountLine::Create { status: S::Active, .. } => Some(LifecycleKind::Join),
+            AccountLine::Create { .. } => Some(LifecycleKind::PreHire),
+            AccountLine::Status { from: S::Staged, to: S::Active, .. } => Some(LifecycleKind::Join),
+            AccountLine::Status { from: S::Suspended, to: S::Active, .. } => {
+                Some(LifecycleKind::Return)
+            }
+            AccountLine::Status { to: S::Active, .. } => Some(LifecycleKind::Rehire),
+            AccountLine::Status { to: S::Suspended, .. } => Some(LifecycleKind::LeaveOfAbsence),
+            _ => None,
+        });
+    }
+    let before_start = input.desired.state == LifecycleState::PreHire;
+    kind.unwrap_or(if before_start { LifecycleKind::PreHire } else { LifecycleKind::Move })
+}

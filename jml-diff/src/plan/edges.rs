@@ -1,0 +1,116 @@
+//! Second pass: what comes first. Edges only where order matters; ranks do the rest.
+
+use std::collections::BTreeSet;
+
+use jml_core::account::AccountStatus;
+use jml_core::plan::{Need, Rank};
+use jml_core::provider::{MailboxChange, Operation};
+
+use super::PlanInput;
+use super::nodes::{LICENCE, Node, frees_licence};
+
+pub(super) fn order(input: &PlanInput<'_>, nodes: &mut [Node]) {
+    let mut edges: Vec<(usize, usize, Need)> = Vec::new();
+    for (then, node) in nodes.iter().enumerate() {
+        for (first, other) in nodes.iter().enumerate() {
+            if first != then
+                && let Some(need) = comes_first(input, other, node)
+            {
+                edges.push((first, then, need));
+            }
+        }
+    }
+    for (first, then, need) in edges {
+        if let Some(node) = nodes.get_mut(then) {
+            let entry = node.after.entry(first).or_insert(need);
+            *entry = (*entry).min(need);
+        }
+    }
+    reduce(nodes);
+}
+
+/// Whether `first` must come before `then`, and how it must have ended.
+fn comes_first(input: &PlanInput<'_>, first: &Node, then: &Node) -> Option<Need> {
+    let (provider_a, account_a, op_a) = first.change()?;
+    let (provider_b, account_b, op_b) = then.change()?;
+    let same_account = provider_a == provider_b && account_a == account_b;
+    // Create before anything on the account that it makes.
+    if op_a.makes_account() && same_account {
+        return Some(Need::Success);
+    }
+    if same_account {
+        let blocks = matches!(
+            op_a,
+            Operation::SetStatus { status: AccountStatus::Disabled | AccountStatus::Suspended }
+        );
+        let credentials = matches!(op_a, Operation::RevokeCredentials { .. });
+        let strips = matches!(op_b, Operation::Revoke { .. })
+            || matches!(op_b, Operation::SetMailbox(_) | Operation::TransferOwnership { .. });
+        // Block sign-in, then kill sessions, then strip. A failure of the first stops nothing.
+        if blocks && (matches!(op_b, Operation::RevokeCredentials { .. }) || strips) {
+            return Some(Need::Settled);
+        }
+        if credentials && strips && then.rank > Rank::Contain {
+            return Some(Need::Settled);
+        }
+        // The mailbox must be safe before its licence goes; forwarding before it is converted.
+        let licence = matches!(op_b, Operation::Revoke { entitlement } if entitlement.kind.as_str() == LICENCE);
+        if licence && then.rank == Rank::Transfer {
+            if frees_licence(op_a) {
+                return Some(Need::Success);
+            }
+            if matches!(op_a, Operation::SetMailbox(_)) {
+                return Some(Need::Settled);
+            }
+        }
+        let convert =
+            |op: &Operation| matches!(op, Operation::SetMailbox(MailboxChange::ConvertToShared));
+        if matches!(op_a, Operation::SetMailbox(_)) && !convert(op_a) && convert(op_b) {
+            return Some(Need::Settled);
+        }
+    }
+    // What conflicts with a grant goes before it.
+    let (_, taken) = first.gives_and_takes();
+    let (given, _) = then.gives_and_takes();
+    let (taken, given) = (taken?, given?);
+    let policy = input.policy;
+    let separated = policy.sod.values().any(|rule| rule.separates(&taken, &given));
+    let group = |e| policy.entitlements.get(e).and_then(|entry| entry.exclusive_group.as_ref());
+    let exclusive = same_account && group(&taken).is_some() && group(&taken) == group(&given);
+    (separated || exclusive).then_some(Need::Success)
+}
+
+/// Takes out every edge that others imply. An edge that needs success is implied only by edges that do.
+fn reduce(nodes: &mut [Node]) {
+    let edges: Vec<Vec<(usize, Need)>> =
+        nodes.iter().map(|n| n.after.iter().map(|(i, need)| (*i, *need)).collect()).collect();
+    let reaches = |from: usize, to: usize, need: Need| {
+        // Is there a way back from `from` to `to` with more than one edge?
+        let mut seen = BTreeSet::new();
+        let usable = |edge: &&(usize, Need)| need == Need::Settled || edge.1 == Need::Success;
+        let next = |at: usize| edges.get(at).into_iter().flatten();
+        let mut todo: Vec<usize> =
+            next(from).filter(usable).map(|edge| edge.0).filter(|i| *i != to).collect();
+        while let Some(at) = todo.pop() {
+            if at == to {
+                return true;
+            }
+            if seen.insert(at) {
+                todo.extend(next(at).filter(usable).map(|edge| edge.0));
+            }
+        }
+        false
+    };
+    let spare: Vec<(usize, usize)> = edges
+        .iter()
+        .enumerate()
+        .flat_map(|(then, list)| list.iter().map(move |(first, need)| (then, *first, *need)))
+        .filter(|(then, first, need)| reaches(*then, *first, *need))
+        .map(|(then, first, _)| (then, first))
+        .collect();
+    for (then, first) in spare {
+        if let Some(node) = nodes.get_mut(then) {
+            node.after.remove(&first);
+        }
+    }
+}

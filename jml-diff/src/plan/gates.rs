@@ -1,0 +1,133 @@
+//! Third pass: which grants wait, and for whom. Takes out what was refused or nobody may decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use jml_core::attribute::AttributeValue;
+use jml_core::canon::CanonError;
+use jml_core::digest::Digest;
+use jml_core::entitlement::EntitlementRef;
+use jml_core::id::IdentityId;
+use jml_core::plan::Rank;
+use jml_core::policy::{Approvers, GateRule};
+use smol_str::SmolStr;
+
+use super::PlanInput;
+use super::nodes::{Node, OpenGate, What};
+use crate::delta::Wait;
+
+pub(super) fn gates(
+    input: &PlanInput<'_>,
+    nodes: &mut Vec<Node>,
+    waits: &mut Vec<Wait>,
+) -> Result<Vec<OpenGate>, CanonError> {
+    let mut gates: Vec<OpenGate> = Vec::new();
+    let mut dropped = BTreeSet::new();
+    for (index, node) in nodes.iter_mut().enumerate() {
+        let (Some(given), _) = node.gives_and_takes() else { continue };
+        if node.rank != Rank::Grant {
+            continue;
+        }
+        let what = SmolStr::new(format!("grant `{given}`"));
+        let Some((id, rule)) = rule_for(input, &given) else { continue };
+        if input.refused.contains(&meaning(node)?) {
+            waits.push(Wait { what, why: SmolStr::new(format!("gate `{id}` refused it")) });
+            dropped.insert(index);
+            continue;
+        }
+        let mut approvers = approvers(input, &rule.approvers, &given);
+        // Nobody decides about their own access.
+        approvers.remove(&input.desired.identity);
+        if approvers.len() < usize::from(rule.quorum.max(1)) {
+            let why = format!(
+                "gate `{id}` needs {} approvers, and {} may decide",
+                rule.quorum.max(1),
+                approvers.len()
+            );
+            waits.push(Wait { what, why: SmolStr::new(why) });
+            dropped.insert(index);
+            continue;
+        }
+        let same = |gate: &OpenGate| &gate.rule == id && gate.approvers == approvers;
+        let at = gates.iter().position(same).unwrap_or_else(|| {
+            gates.push(OpenGate {
+                rule: id.clone(),
+                approvers,
+                title: rule.title.clone(),
+                quorum: rule.quorum.max(1),
+                expires: input.at + TimeDelta::days(rule.expires_days.max(1).into()),
+            });
+            gates.len() - 1
+        });
+        node.gate = Some(at);
+    }
+    remove(nodes, &dropped);
+    Ok(gates)
+}
+
+/// The digest of a node's meaning, as [`jml_core::plan::Step::meaning`] computes it.
+fn meaning(node: &Node) -> Result<Digest, CanonError> {
+    match &node.what {
+        What::Change { provider, op, .. } => {
+            Digest::of_value("jml-step/v1", &("change", provider, op, &node.reason))
+        }
+        What::Other(kind) => Digest::of_value("jml-step/v1", &("other", kind, &node.reason)),
+    }
+}
+
+/// The rule that an entitlement falls under: one that names it, else the one with the highest
+/// threshold that it reaches.
+fn rule_for<'a>(
+    input: &PlanInput<'a>,
+    given: &EntitlementRef,
+) -> Option<(&'a jml_core::id::GateRuleId, &'a GateRule)> {
+    let rules = &input.policy.gates;
+    let sensitivity = input.policy.sensitivity(given);
+    rules.iter().find(|(_, rule)| rule.entitlements.contains(given)).or_else(|| {
+        rules
+            .iter()
+            .filter(|(_, rule)| rule.sensitivity.is_some_and(|least| sensitivity >= least))
+            .max_by_key(|(_, rule)| rule.sensitivity)
+    })
+}
+
+fn approvers(
+    input: &PlanInput<'_>,
+    who: &Approvers,
+    given: &EntitlementRef,
+) -> BTreeSet<IdentityId> {
+    match who {
+        Approvers::Manager { attribute } => {
+            let attributes = &input.facts.identity.attributes;
+            let value = attributes.value(&input.policy.attributes, attribute, input.at);
+            let id = value.and_then(AttributeValue::as_text).map(IdentityId::new);
+            id.and_then(Result::ok).into_iter().collect()
+        }
+        Approvers::EntitlementOwner => {
+            let owner = input.policy.entitlements.get(given).and_then(|e| e.owner.clone());
+            owner.into_iter().collect()
+        }
+        Approvers::Named(set) => set.clone(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Takes nodes out and renumbers the edges. What waited for a removed node does not wait any more.
+fn remove(nodes: &mut Vec<Node>, dropped: &BTreeSet<usize>) {
+    if dropped.is_empty() {
+        return;
+    }
+    let kept: Vec<usize> = (0..nodes.len()).filter(|i| !dropped.contains(i)).collect();
+    let place: BTreeMap<usize, usize> =
+        kept.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    let mut index = 0;
+    nodes.retain_mut(|node| {
+        let keep = !dropped.contains(&index);
+        index += 1;
+        node.after = std::mem::take(&mut node.after)
+            .into_iter()
+            .filter_map(|(old, need)| Some((*place.get(&old)?, need)))
+            .collect();
+        keep
+    });
+}

@@ -1,0 +1,212 @@
+//! What all providers were seen to hold, correlated to people.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use jml_core::account::{AccountRef, AccountState};
+use jml_core::attribute::AttributeValue;
+use jml_core::entitlement::EntitlementRef;
+use jml_core::facts::Facts;
+use jml_core::id::{IdentityId, ProviderId};
+use jml_core::policy::Policy;
+use jml_core::provider::{Descriptor, Snapshot, SupportMode, Verb};
+
+/// What is known about one provider besides its accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct ProviderFacts {
+    /// Verbs that calls carry out. Everything else becomes a task for a person.
+    pub verbs: BTreeSet<Verb>,
+    /// Whether everything that it holds was seen. If not, nothing is revoked there.
+    pub complete: bool,
+    /// When it was read.
+    pub read_at: DateTime<Utc>,
+}
+
+/// An account that two identities could own. It is left alone until a person decides.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Disputed {
+    /// The account.
+    pub account: AccountRef,
+    /// Who could own it.
+    pub candidates: BTreeSet<IdentityId>,
+}
+
+/// Everything that was seen, by person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    providers: BTreeMap<ProviderId, ProviderFacts>,
+    people: BTreeMap<IdentityId, BTreeMap<AccountRef, AccountState>>,
+    orphans: BTreeMap<AccountRef, AccountState>,
+    disputed: BTreeSet<Disputed>,
+    holders: BTreeMap<EntitlementRef, u32>,
+}
+
+impl World {
+    /// Correlates what providers hold to people. An account belongs to the identity that it names as its
+    /// external id; without one, to the only identity whose sign-in name there would be the same. Several
+    /// accounts of one person are fine; several persons for one account are a dispute, and never settled
+    /// by taking the first.
+    #[must_use]
+    pub fn new(
+        seen: Vec<(&Descriptor, DateTime<Utc>, Snapshot)>,
+        people: &Facts,
+        policy: &Policy,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let mut world = Self::default();
+        for (descriptor, read_at, snapshot) in seen {
+            let (accounts, complete) = match snapshot {
+                Snapshot::Complete(all) => (all.accounts().clone(), true),
+                Snapshot::Incomplete { seen, .. } => (seen, false),
+            };
+            let verbs = descriptor.verbs.iter();
+            let verbs = verbs.filter(|(_, support)| support.mode != SupportMode::Manual);
+            let verbs = verbs.map(|(verb, _)| *verb).collect();
+            let id = descriptor.id.clone();
+            world.providers.insert(id.clone(), ProviderFacts { verbs, complete, read_at });
+            let names = sign_in_names(&id, people, policy, at);
+            for (account, state) in accounts {
+                world.place(AccountRef::new(id.clone(), account), state, people, &names);
+            }
+        }
+        world
+    }
+
+    fn place(
+        &mut self,
+        at: AccountRef,
+        state: AccountState,
+        people: &Facts,
+        names: &BTreeMap<String, BTreeSet<IdentityId>>,
+    ) {
+        for key in &state.holdings {
+            let entitlement = EntitlementRef::new(at.provider.clone(), key.clone());
+            *self.holders.entry(entitlement).or_insert(0) += 1;
+        }
+        let owner = match &state.external_id {
+            Some(id) => people.people.contains_key(id).then(|| id.clone()),
+            None => match names.get(&state.user_name.to_lowercase()) {
+                Some(candidates) if candidates.len() > 1 => {
+                    let candidates = candidates.clone();
+                    self.disputed.insert(Disputed { account: at.clone(), candidates });
+                    None
+                }
+                Some(candidates) => candidates.first().cloned(),
+                None => None,
+            },
+        };
+        match owner {
+            Some(owner) => self.people.entry(owner).or_default().insert(at, state),
+            None => self.orphans.insert(at, state),
+        };
+    }
+
+    /// The accounts of one person, on all providers.
+    pub fn accounts(
+        &self,
+        identity: &IdentityId,
+    ) -> impl Iterator<Item = (&AccountRef, &AccountState)> {
+        self.people.get(identity).into_iter().flatten()
+    }
+
+    /// The account of a person on a provider through which access is given: the one that names the person
+    /// as its owner, else the first.
+    #[must_use]
+    pub fn primary(
+        &self,
+        identity: &IdentityId,
+        provider: &ProviderId,
+    ) -> Option<(&AccountRef, &AccountState)> {
+        let here = || self.accounts(identity).filter(|(at, _)| &at.provider == provider);
+        here()
+            .find(|(_, state)| state.external_id.as_ref() == Some(identity))
+            .or_else(|| here().next())
+    }
+
+    /// What is known about the providers.
+    #[must_use]
+    pub const fn providers(&self) -> &BTreeMap<ProviderId, ProviderFacts> {
+        &self.providers
+    }
+
+    /// Whether a provider carries out a verb.
+    #[must_use]
+    pub fn supports(&self, provider: &ProviderId, verb: Verb) -> bool {
+        self.providers.get(provider).is_some_and(|facts| facts.verbs.contains(&verb))
+    }
+
+    /// Accounts that belong to nobody known, disputed ones included.
+    #[must_use]
+    pub const fn orphans(&self) -> &BTreeMap<AccountRef, AccountState> {
+        &self.orphans
+    }
+
+    /// Accounts that several people could own.
+    #[must_use]
+    pub const fn disputed(&self) -> &BTreeSet<Disputed> {
+        &self.disputed
+    }
+
+    /// How many accounts hold an entitlement.
+    #[must_use]
+    pub fn holders(&self, entitlement: &EntitlementRef) -> u32 {
+        self.holders.get(entitlement).copied().unwrap_or(0)
+    }
+
+    /// How many accounts hold each entitlement.
+    pub fn all_holders(&self) -> impl Iterator<Item = (&EntitlementRef, u32)> {
+        self.holders.iter().map(|(entitlement, count)| (entitlement, *count))
+    }
+
+    /// How many people have an account that can sign in.
+    #[must_use]
+    pub fn population(&self) -> usize {
+        let active = |accounts: &&BTreeMap<AccountRef, AccountState>| {
+            accounts.values().any(|state| state.status.can_sign_in())
+        };
+        self.people.values().filter(active).count()
+    }
+
+    /// Takes note that a plan will give or take an entitlement, so that the next plan of the same batch
+    /// counts its holders right.
+    pub fn expect_holders(&mut self, entitlement: &EntitlementRef, change: i32) {
+        let count = self.holders.entry(entitlement.clone()).or_insert(0);
+        *count = count.saturating_add_signed(change);
+    }
+
+    /// Puts one account in the place of what was seen of it before.
+    pub fn set_account(&mut self, identity: &IdentityId, at: AccountRef, state: AccountState) {
+        let after = state.holdings.clone();
+        let provider = at.provider.clone();
+        let accounts = self.people.entry(identity.clone()).or_default();
+        let before = accounts.insert(at, state).map(|state| state.holdings).unwrap_or_default();
+        for key in before.difference(&after) {
+            let entitlement = EntitlementRef::new(provider.clone(), key.clone());
+            self.expect_holders(&entitlement, -1);
+        }
+        for key in after.difference(&before) {
+            let entitlement = EntitlementRef::new(provider.clone(), key.clone());
+            self.expect_holders(&entitlement, 1);
+        }
+    }
+}
+
+/// Who would sign in to a provider under which name, in lower case.
+fn sign_in_names(
+    provider: &ProviderId,
+    people: &Facts,
+    policy: &Policy,
+    at: DateTime<Utc>,
+) -> BTreeMap<String, BTreeSet<IdentityId>> {
+    let mut names: BTreeMap<String, BTreeSet<IdentityId>> = BTreeMap::new();
+    let Some(rule) = policy.accounts.get(provider) else { return names };
+    for (id, facts) in &people.people {
+        let value = facts.identity.attributes.value(&policy.attributes, &rule.user_name, at);
+        if let Some(AttributeValue::Text(name)) = value {
+            names.entry(name.to_lowercase()).or_default().insert(id.clone());
+        }
+    }
+    names
+}
