@@ -92,6 +92,14 @@ pub enum Fact {
         /// Real or not.
         mode: RunMode,
     },
+    /// A brake had stopped the batch that this run belongs to, and somebody let exactly this batch go.
+    /// The entry's actor says who.
+    BrakeOverridden {
+        /// Which batch.
+        batch: Digest,
+        /// Why.
+        why: SmolStr,
+    },
     /// Approvers were asked.
     GateAsked {
         /// Which gate.

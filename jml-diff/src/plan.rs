@@ -62,6 +62,8 @@ pub struct Planned {
     pub plan: Option<Plan>,
     /// What kind of change it is.
     pub kind: LifecycleKind,
+    /// Whether access ends for cause.
+    pub for_cause: bool,
     /// What differs.
     pub delta: Delta,
     /// What cannot be done now, and why.
@@ -114,6 +116,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
     let planned = |plan, waits| Planned {
         plan,
         kind,
+        for_cause: input.desired.for_cause,
         delta: delta.clone(),
         waits,
         findings: input.desired.findings.clone(),

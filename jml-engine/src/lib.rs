@@ -1,1 +1,18 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+pub mod brake;
+mod clock;
+mod drive;
+mod engine;
+pub mod feed;
+mod history;
+pub mod machine;
+mod ports;
+pub mod simulate;
+pub mod store;
+pub mod view;
+
+pub use clock::SystemClock;
+pub use drive::{DriveError, Driven, drive};
+pub use engine::{Batch, Engine, EngineError, Request, RunReport, Selection};
+pub use ports::{EvidenceSink, People, Ports, Silent};

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use jml_core::account::{AccountState, AccountStatus, CredentialClass, Mailbox};
+use jml_core::account::{AccountState, CredentialClass, Mailbox};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, IdentityId, KindId, ProviderId};
 use jml_core::provider::{
     Change, Cursor, Cx, Descriptor, Effect, EntitlementKind, EntitlementRecord, Error, ErrorKind,
-    Expect, Limits, ListRequest, ListScope, MailboxChange, Observation, Operation, Outcome, Page,
-    Provider, Result, Row, Target, Verb, VerbSupport,
+    Expect, Limits, ListRequest, ListScope, Observation, Operation, Outcome, Page, Provider,
+    Result, Row, Target, Verb, VerbSupport,
 };
 use smol_str::SmolStr;
 
@@ -250,7 +250,7 @@ impl State {
             self.accounts.remove(&id);
             return Ok(Outcome::changed().with_account(id));
         }
-        change_account(account, &change.op)?;
+        change.op.project(account)?;
         let changed = *account != before;
         if changed {
             bump(account);
@@ -320,58 +320,6 @@ impl State {
         }
         Ok(Outcome::changed().with_account(from.clone()))
     }
-}
-
-/// Brings one account to the end state of an operation that concerns nobody else.
-fn change_account(account: &mut AccountState, op: &Operation) -> Result<()> {
-    match op {
-        Operation::UpdateAccount { user_name, set, clear } => {
-            if let Some(name) = user_name {
-                account.user_name.clone_from(name);
-            }
-            for (name, value) in set {
-                account.attributes.insert(name.clone(), value.clone());
-            }
-            for name in clear {
-                account.attributes.remove(name);
-            }
-        }
-        Operation::SetStatus { status } => {
-            account.status = *status;
-            if *status == AccountStatus::Active && account.credentials.is_empty() {
-                account.credentials = CredentialClass::ALL.map(|class| (class, 0)).into();
-            }
-        }
-        Operation::RevokeCredentials { class } => {
-            account.credentials.insert(*class, 0);
-        }
-        Operation::Grant { entitlement } => {
-            account.holdings.insert(entitlement.clone());
-        }
-        Operation::Revoke { entitlement } => {
-            account.holdings.remove(entitlement);
-        }
-        Operation::Exchange { revoke, grant } => {
-            account.holdings.remove(revoke);
-            account.holdings.insert(grant.clone());
-        }
-        Operation::SetMailbox(change) => {
-            let Some(mailbox) = &mut account.mailbox else {
-                return Err(not_found(format!("mailbox of {}", account.id)));
-            };
-            match change {
-                MailboxChange::AutoReply(text) => mailbox.auto_reply = Some(text.clone()),
-                MailboxChange::ForwardTo(to) => mailbox.forward_to = Some(to.clone()),
-                MailboxChange::Delegate(to) => {
-                    mailbox.delegates.insert(to.clone());
-                }
-                MailboxChange::ConvertToShared => mailbox.shared = true,
-                _ => return Err(Error::unsupported(Verb::SetMailbox)),
-            }
-        }
-        other => return Err(Error::unsupported(other.verb())),
-    }
-    Ok(())
 }
 
 fn bump(account: &mut AccountState) {

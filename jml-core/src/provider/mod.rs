@@ -9,6 +9,7 @@ mod descriptor;
 mod error;
 mod outcome;
 mod page;
+mod project;
 
 use std::sync::Arc;
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use jml_core::account::AccountStatus;
+use jml_core::account::{AccountRef, AccountStatus};
+use jml_core::entitlement::EntitlementRef;
+use jml_core::id::ProviderId;
 use jml_core::plan::{Need, Rank};
 use jml_core::provider::{MailboxChange, Operation};
 
@@ -11,13 +13,19 @@ use super::nodes::{LICENCE, Node, frees_licence};
 
 pub(super) fn order(input: &PlanInput<'_>, nodes: &mut [Node]) {
     let mut edges: Vec<(usize, usize, Need)> = Vec::new();
-    for (then, node) in nodes.iter().enumerate() {
-        for (first, other) in nodes.iter().enumerate() {
-            if first != then
-                && let Some(need) = comes_first(input, other, node)
-            {
-                edges.push((first, then, need));
+    let access: Vec<_> = nodes.iter().map(Node::gives_and_takes).collect();
+    for (then, (node, (given, _))) in nodes.iter().zip(&access).enumerate() {
+        for (first, (other, (_, taken))) in nodes.iter().zip(&access).enumerate() {
+            if first == then {
+                continue;
             }
+            let need = comes_first(other, node).or_else(|| {
+                // What conflicts with a grant goes before it.
+                let same_account = other.change().map(place) == node.change().map(place);
+                let conflict = conflicts(input, taken.as_ref()?, given.as_ref()?, same_account);
+                conflict.then_some(Need::Success)
+            });
+            edges.extend(need.map(|need| (first, then, need)));
         }
     }
     for (first, then, need) in edges {
@@ -30,7 +38,7 @@ pub(super) fn order(input: &PlanInput<'_>, nodes: &mut [Node]) {
 }
 
 /// Whether `first` must come before `then`, and how it must have ended.
-fn comes_first(input: &PlanInput<'_>, first: &Node, then: &Node) -> Option<Need> {
+fn comes_first(first: &Node, then: &Node) -> Option<Need> {
     let (provider_a, account_a, op_a) = first.change()?;
     let (provider_b, account_b, op_b) = then.change()?;
     let same_account = provider_a == provider_b && account_a == account_b;
@@ -69,15 +77,26 @@ fn comes_first(input: &PlanInput<'_>, first: &Node, then: &Node) -> Option<Need>
             return Some(Need::Settled);
         }
     }
-    // What conflicts with a grant goes before it.
-    let (_, taken) = first.gives_and_takes();
-    let (given, _) = then.gives_and_takes();
-    let (taken, given) = (taken?, given?);
+    None
+}
+
+const fn place<'a>(
+    change: (&'a ProviderId, Option<&'a AccountRef>, &'a Operation),
+) -> (&'a ProviderId, Option<&'a AccountRef>) {
+    (change.0, change.1)
+}
+
+/// Whether one entitlement must go before another may come.
+fn conflicts(
+    input: &PlanInput<'_>,
+    taken: &EntitlementRef,
+    given: &EntitlementRef,
+    same_account: bool,
+) -> bool {
     let policy = input.policy;
-    let separated = policy.sod.values().any(|rule| rule.separates(&taken, &given));
     let group = |e| policy.entitlements.get(e).and_then(|entry| entry.exclusive_group.as_ref());
-    let exclusive = same_account && group(&taken).is_some() && group(&taken) == group(&given);
-    (separated || exclusive).then_some(Need::Success)
+    policy.sod.values().any(|rule| rule.separates(taken, given))
+        || (same_account && group(taken).is_some() && group(taken) == group(given))
 }
 
 /// Takes out every edge that others imply. An edge that needs success is implied only by edges that do.

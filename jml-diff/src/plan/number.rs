@@ -96,14 +96,14 @@ fn step_id(place: usize) -> Option<StepId> {
 
 /// A topological order; among nodes that could come next, by rank, target and what they do.
 fn places(nodes: &[Node]) -> Vec<usize> {
-    let key = |index: usize| nodes.get(index).map(sort_key);
+    let keys: Vec<_> = nodes.iter().map(sort_key).collect();
     let mut open: BTreeMap<usize, usize> =
         nodes.iter().enumerate().map(|(i, node)| (i, node.after.len())).collect();
     let mut order = Vec::with_capacity(nodes.len());
     while !open.is_empty() {
         let ready = open.iter().filter(|(_, waits)| **waits == 0).map(|(i, _)| *i);
         // Without a ready node there is a cycle; number the rest anyway, sealing will name it.
-        let next = ready.min_by_key(|i| key(*i)).or_else(|| open.keys().next().copied());
+        let next = ready.min_by_key(|i| keys.get(*i)).or_else(|| open.keys().next().copied());
         let Some(next) = next else { break };
         open.remove(&next);
         order.push(next);

@@ -1,0 +1,489 @@
+//! The façade: observe, prepare, execute, and everything that people do to a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::lock::Mutex;
+use jml_core::canon::CanonError;
+use jml_core::desired::desired;
+use jml_core::digest::Digest;
+use jml_core::facts::Facts;
+use jml_core::id::{GateId, IdentityId, ProviderId, RunId, StepId};
+use jml_core::journal::{Decision, Entry, Fact, JournalError, RunMode};
+use jml_core::plan::{LifecycleKind, Rank};
+use jml_core::policy::Policy;
+use jml_core::provider::{Cx, Descriptor, Error, Snapshot, snapshot};
+use jml_core::time::ZoneResolver;
+use jml_diff::lint::{Note, Severity, lint};
+use jml_diff::{PlanError, PlanInput, Planned, Verdict, World, plan};
+use smol_str::SmolStr;
+
+use crate::brake::{self, BrakeReport, Override};
+use crate::drive::{DriveError, Driven, drive};
+use crate::history::History;
+use crate::machine::{Input, Machine, ReplayError};
+use crate::ports::{EvidenceSink, Ports};
+use crate::simulate::Overlay;
+use crate::store::MemoryStore;
+use crate::view::RunView;
+
+/// Plans and runs lifecycle changes. One per process and journal; clones of its parts may be shared.
+pub struct Engine {
+    ports: Ports,
+    zones: Arc<dyn ZoneResolver>,
+    evidence: Option<Arc<dyn EvidenceSink>>,
+    history: Mutex<History>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+/// The engine could not go on. Nothing is half done: whatever was begun is in the journal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A brake tripped, and no override covers the batch. Nothing was done.
+    #[error("{} brakes tripped for batch {}", .0.tripped.len(), .0.batch)]
+    Braked(BrakeReport),
+    /// Planning failed.
+    #[error("planning failed")]
+    Plan(#[from] PlanError),
+    /// Something has no canonical form.
+    #[error("policy or plan has no canonical form")]
+    Canon(#[from] CanonError),
+    /// The journal failed.
+    #[error("the journal failed")]
+    Journal(#[from] JournalError),
+    /// A run stopped.
+    #[error("a run stopped")]
+    Drive(#[from] DriveError),
+    /// A journal cannot be replayed.
+    #[error("run `{run}` cannot be opened")]
+    Replay {
+        /// Which run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: ReplayError,
+    },
+    /// There is no such run.
+    #[error("there is no run `{0}`")]
+    NoRun(RunId),
+    /// A decision or a proof was not taken, and why.
+    #[error("not taken: {0}")]
+    NotTaken(String),
+    /// Evidence could not be sealed. The journal keeps it; `resume` tries again.
+    #[error("evidence of run `{run}` could not be sealed: {what}")]
+    Evidence {
+        /// Which run.
+        run: RunId,
+        /// Why.
+        what: String,
+    },
+}
+
+/// Whom to plan for.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "everybody or some")]
+pub enum Selection {
+    /// Everybody.
+    All,
+    /// Only these.
+    Only(BTreeSet<IdentityId>),
+}
+
+/// What to prepare.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Request<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// What is known about people.
+    pub facts: &'a Facts,
+    /// Whom to plan for.
+    pub who: &'a Selection,
+    /// The kind of change, where the difference alone cannot tell.
+    pub hint: Option<LifecycleKind>,
+    /// Why somebody looks.
+    pub cause: &'a str,
+    /// For which instant.
+    pub at: DateTime<Utc>,
+}
+
+/// Plans for some people, looked at as a whole. Nothing was done yet.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Batch {
+    /// One entry for each person that was looked at, in order of identity.
+    pub planned: Vec<Planned>,
+    /// What the brakes say.
+    pub brakes: BrakeReport,
+    /// What lint says, for plans about which it says something.
+    pub notes: BTreeMap<IdentityId, Vec<Note>>,
+    /// People whose plan lint refused; their plan was taken out.
+    pub refused: BTreeSet<IdentityId>,
+    /// People whose change is under way in an open run; their plan was taken out.
+    pub under_way: BTreeMap<IdentityId, RunId>,
+    /// Providers that could not be read, and why. Nothing is planned there.
+    pub unread: BTreeMap<ProviderId, Error>,
+    /// What was seen.
+    pub world: World,
+}
+
+impl Batch {
+    /// The plans that would run.
+    pub fn plans(&self) -> impl Iterator<Item = &jml_core::plan::Plan> {
+        self.planned.iter().filter_map(|planned| planned.plan.as_ref())
+    }
+
+    /// The earliest instant at which somebody's access changes by itself.
+    #[must_use]
+    pub fn next_change_at(&self) -> Option<DateTime<Utc>> {
+        self.planned.iter().filter_map(|planned| planned.next_change_at).min()
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct RunReport {
+    /// Where it was left.
+    pub driven: Driven,
+    /// Where it stands.
+    pub view: RunView,
+}
+
+impl Engine {
+    /// An engine over ports.
+    #[must_use]
+    pub fn new(ports: Ports, zones: Arc<dyn ZoneResolver>) -> Self {
+        Self { ports, zones, evidence: None, history: Mutex::default() }
+    }
+
+    /// The same with a place for evidence.
+    #[must_use]
+    pub fn with_evidence(mut self, sink: Arc<dyn EvidenceSink>) -> Self {
+        self.evidence = Some(sink);
+        self
+    }
+
+    /// What the engine works with.
+    #[must_use]
+    pub const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Reads every provider and correlates what it holds to people. A provider that cannot be read is
+    /// reported and left out.
+    pub async fn observe(
+        &self,
+        policy: &Policy,
+        facts: &Facts,
+        at: DateTime<Utc>,
+    ) -> (World, BTreeMap<ProviderId, Error>) {
+        let cx = Cx::new(self.ports.clock.clone());
+        let mut unread = BTreeMap::new();
+        let mut seen: Vec<(&Descriptor, DateTime<Utc>, Snapshot)> = Vec::new();
+        for (id, provider) in &self.ports.providers {
+            match snapshot(provider.as_ref(), &cx).await {
+                Ok(snapshot) => seen.push((provider.descriptor(), cx.now(), snapshot)),
+                Err(error) => {
+                    unread.insert(id.clone(), error);
+                }
+            }
+        }
+        (World::new(seen, facts, policy, at), unread)
+    }
+
+    /// Plans for the selected people and judges the batch as a whole. Writes nothing.
+    ///
+    /// # Errors
+    /// [`EngineError`] when planning or the journal fails.
+    pub async fn prepare(&self, request: &Request<'_>) -> Result<Batch, EngineError> {
+        let Request { policy, facts, who, hint, cause, at } = *request;
+        let (mut world, unread) = self.observe(policy, facts, at).await;
+        let history = self.history.lock().await.refresh(self.ports.journal.as_ref()).await?;
+        let policy_digest = policy.digest()?;
+        let seen = world.clone();
+        let mut batch = Batch {
+            planned: Vec::new(),
+            brakes: BrakeReport { tripped: Vec::new(), batch: Digest::plain(b"") },
+            notes: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            under_way: BTreeMap::new(),
+            unread,
+            world: World::default(),
+        };
+        let nothing = BTreeSet::new();
+        for (id, known) in &facts.people {
+            if matches!(who, Selection::Only(only) if !only.contains(id)) {
+                continue;
+            }
+            let mut person = known.clone();
+            person.raised_tasks.extend(history.raised.get(id).into_iter().flatten().cloned());
+            let wanted = desired(policy, &person, self.zones.as_ref(), at);
+            let mut planned = plan(&PlanInput {
+                policy,
+                policy_digest: &policy_digest,
+                facts: &person,
+                desired: &wanted,
+                world: &world,
+                ledger: &history.ledger,
+                refused: history.refused.get(id).unwrap_or(&nothing),
+                hint,
+                cause,
+                at,
+                parent: history.last_plan.get(id).copied(),
+            })?;
+            if let Some(plan) = &planned.plan {
+                let notes = lint(plan, policy, &world);
+                if notes.iter().any(|note| note.severity == Severity::Refuse) {
+                    batch.refused.insert(id.clone());
+                }
+                if !notes.is_empty() {
+                    batch.notes.insert(id.clone(), notes);
+                }
+                let meanings: BTreeSet<Digest> =
+                    plan.steps().keys().filter_map(|step| plan.step_digest(step)).collect();
+                let open = history.open.get(id).into_iter().flatten();
+                let notices: BTreeSet<Digest> = plan
+                    .steps()
+                    .iter()
+                    .filter(|(_, step)| step.rank == Rank::Courtesy)
+                    .filter_map(|(step, _)| plan.step_digest(step))
+                    .collect();
+                let needed = || meanings.difference(&notices);
+                let has = |run: &&crate::history::OpenRun| {
+                    !run.only_tasks && needed().all(|meaning| run.open.contains(meaning))
+                };
+                if let Some(run) = open.clone().find(has) {
+                    batch.under_way.insert(id.clone(), run.run.clone());
+                }
+            }
+            if batch.refused.contains(id) || batch.under_way.contains_key(id) {
+                planned.plan = None;
+            }
+            if planned.plan.is_some() {
+                // The next plan must not count on a holder whom this one takes away.
+                for line in planned.delta.with(Verdict::Revoke) {
+                    world.expect_holders(&line.entitlement, -1);
+                }
+            }
+            batch.planned.push(planned);
+        }
+        batch.brakes = brake::judge(&policy.brakes, &batch.planned, &seen, &history.leavers, at)?;
+        batch.world = seen;
+        Ok(batch)
+    }
+
+    /// Runs the plans of a batch, those that contain somebody first. All or nothing: when a brake tripped
+    /// and no override covers exactly this batch, nothing is done.
+    ///
+    /// # Errors
+    /// [`EngineError::Braked`]; or what stopped a run. Runs before it are done, runs after it were not
+    /// begun, and preparing again finds them.
+    pub async fn execute(
+        &self,
+        batch: Batch,
+        by_override: Option<&Override>,
+    ) -> Result<Vec<RunReport>, EngineError> {
+        let now = self.ports.clock.now();
+        let braked = !batch.brakes.tripped.is_empty();
+        let released = by_override.filter(|o| o.covers(&batch.brakes, now));
+        if braked && released.is_none() {
+            return Err(EngineError::Braked(batch.brakes));
+        }
+        let mut plans: Vec<_> = batch.planned.into_iter().filter_map(|p| p.plan).collect();
+        plans.sort_by_key(|plan| {
+            let contains = plan.steps().values().any(|step| step.rank == Rank::Contain);
+            (!contains, plan.header().identity.clone())
+        });
+        let history = self.history.lock().await.refresh(self.ports.journal.as_ref()).await?;
+        let mut reports = Vec::new();
+        for plan in plans {
+            for open in history.open.get(&plan.header().identity).into_iter().flatten() {
+                if !open.only_tasks {
+                    let input = Input::Supersede { by: *plan.id() };
+                    self.with_run(&open.run, input).await?;
+                }
+            }
+            let limits = self.ports.limits();
+            let mut machine = Machine::start(plan, RunMode::Executed, limits, now)?;
+            if let Some(o) = released.filter(|_| braked) {
+                let (batch, by, why) = (o.batch, o.by.clone(), SmolStr::new(&o.why));
+                let run = machine.run().clone();
+                machine
+                    .handle(now, Input::Overridden { batch, by, why })
+                    .map_err(|source| EngineError::Replay { run, source })?;
+            }
+            reports.push(self.go(machine).await?);
+        }
+        Ok(reports)
+    }
+
+    /// Runs the plans of a batch over copies of the targets. No target is written to, no journal kept, no
+    /// brake asked, and every gate is taken as agreed, so that the whole of each plan is seen.
+    ///
+    /// # Errors
+    /// What stopped a run.
+    pub async fn simulate(&self, batch: &Batch) -> Result<Vec<RunReport>, EngineError> {
+        let mut ports = self.ports.clone();
+        ports.journal = Arc::new(MemoryStore::new());
+        ports.people = Arc::new(crate::ports::Silent);
+        for provider in ports.providers.values_mut() {
+            *provider = Arc::new(Overlay::new(provider.clone()));
+        }
+        let mut reports = Vec::new();
+        for plan in batch.plans() {
+            let now = ports.clock.now();
+            let mut machine =
+                Machine::start(plan.clone(), RunMode::Simulated, ports.limits(), now)?;
+            let mut driven = drive(&mut machine, &ports).await?;
+            for (id, gate) in plan.gates() {
+                for by in gate.approvers.iter().take(gate.quorum.into()) {
+                    let (gate, by, why) = (id.clone(), by.clone(), SmolStr::new("simulated"));
+                    let decision = Decision::Approved;
+                    let run = machine.run().clone();
+                    machine
+                        .handle(now, Input::Decided { gate, by, decision, why })
+                        .map_err(|source| EngineError::Replay { run, source })?;
+                }
+                driven = drive(&mut machine, &ports).await?;
+            }
+            reports.push(RunReport { driven, view: machine.view() });
+        }
+        Ok(reports)
+    }
+
+    /// Takes up every run that is not closed, and seals whatever evidence is missing.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn resume(&self) -> Result<Vec<RunReport>, EngineError> {
+        let mut reports = Vec::new();
+        for run in self.ports.journal.runs().await? {
+            let entries = self.ports.journal.load(&run).await?;
+            if matches!(entries.last().map(|e| &e.fact), Some(Fact::Closed { .. })) {
+                self.seal(&run, &entries)?;
+                continue;
+            }
+            let machine = self.open(&run, &entries)?;
+            reports.push(self.go(machine).await?);
+        }
+        Ok(reports)
+    }
+
+    /// Takes a decision at a gate and drives the run on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotTaken`] when the decision does not count; the journal says so too.
+    pub async fn decide(
+        &self,
+        run: &RunId,
+        gate: &GateId,
+        by: &IdentityId,
+        decision: Decision,
+        why: &str,
+    ) -> Result<RunReport, EngineError> {
+        let (gate_id, by, why) = (gate.clone(), by.clone(), SmolStr::new(why));
+        let before = self.ports.journal.load(run).await?.len();
+        let input = Input::Decided { gate: gate_id, by, decision, why };
+        let report = self.with_run(run, input).await?;
+        let entries = self.ports.journal.load(run).await?;
+        let new = entries.get(before..).unwrap_or_default();
+        let refusal = new.iter().find_map(|entry| match &entry.fact {
+            Fact::DecisionRefused { why, .. } => Some(why.to_string()),
+            _ => None,
+        });
+        let counted = new.iter().any(|e| matches!(e.fact, Fact::GateDecided { .. }));
+        match refusal {
+            Some(why) => Err(EngineError::NotTaken(why)),
+            None if !counted => {
+                Err(EngineError::NotTaken(format!("run `{run}` has no open gate `{gate}`")))
+            }
+            None => Ok(report),
+        }
+    }
+
+    /// Takes the proof that a task was done and drives the run on.
+    ///
+    /// # Errors
+    /// [`EngineError::NotTaken`] when nobody has that task.
+    pub async fn complete_task(
+        &self,
+        run: &RunId,
+        step: &StepId,
+        by: &IdentityId,
+        proof: &str,
+    ) -> Result<RunReport, EngineError> {
+        let before = self.ports.journal.load(run).await?.len();
+        let (step_id, by, proof) = (step.clone(), by.clone(), SmolStr::new(proof));
+        let report = self.with_run(run, Input::TaskDone { step: step_id, by, proof }).await?;
+        let entries = self.ports.journal.load(run).await?;
+        let new = entries.get(before..).unwrap_or_default();
+        if new.iter().any(|e| matches!(e.fact, Fact::TaskDone { .. })) {
+            Ok(report)
+        } else {
+            Err(EngineError::NotTaken(format!("nobody has task `{step}` of run `{run}`")))
+        }
+    }
+
+    /// Every run, in the order in which they were opened.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn views(&self) -> Result<Vec<RunView>, EngineError> {
+        let mut views = Vec::new();
+        for run in self.ports.journal.runs().await? {
+            let entries = self.ports.journal.load(&run).await?;
+            views.push(self.open(&run, &entries)?.view());
+        }
+        Ok(views)
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// [`EngineError::NoRun`].
+    pub async fn view(&self, run: &RunId) -> Result<RunView, EngineError> {
+        let entries = self.load(run).await?;
+        Ok(self.open(run, &entries)?.view())
+    }
+
+    async fn load(&self, run: &RunId) -> Result<Vec<Entry>, EngineError> {
+        let entries = self.ports.journal.load(run).await?;
+        if entries.is_empty() { Err(EngineError::NoRun(run.clone())) } else { Ok(entries) }
+    }
+
+    fn open(&self, run: &RunId, entries: &[Entry]) -> Result<Machine, EngineError> {
+        Machine::open(entries, self.ports.limits())
+            .map_err(|source| EngineError::Replay { run: run.clone(), source })
+    }
+
+    async fn with_run(&self, run: &RunId, input: Input) -> Result<RunReport, EngineError> {
+        let entries = self.load(run).await?;
+        let mut machine = self.open(run, &entries)?;
+        machine
+            .handle(self.ports.clock.now(), input)
+            .map_err(|source| EngineError::Replay { run: run.clone(), source })?;
+        self.go(machine).await
+    }
+
+    async fn go(&self, mut machine: Machine) -> Result<RunReport, EngineError> {
+        let driven = drive(&mut machine, &self.ports).await?;
+        if self.evidence.is_some() {
+            let entries = self.ports.journal.load(machine.run()).await?;
+            self.seal(machine.run(), &entries)?;
+        }
+        Ok(RunReport { driven, view: machine.view() })
+    }
+
+    fn seal(&self, run: &RunId, entries: &[Entry]) -> Result<(), EngineError> {
+        let Some(sink) = &self.evidence else { return Ok(()) };
+        sink.seal(entries).map_err(|what| EngineError::Evidence { run: run.clone(), what })
+    }
+}

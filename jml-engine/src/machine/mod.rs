@@ -1,0 +1,424 @@
+//! The run machine: what to do next, decided without clock, I/O or randomness.
+//!
+//! # How to drive it
+//! Call [`Machine::poll`] until it returns `None`, carry out each [`Effect`], and hand what came of it to
+//! [`Machine::handle`]. Then wait for an answer or for [`Machine::poll_timeout`], whichever is first.
+//! Spurious calls are harmless; late and repeated inputs are ignored.
+//!
+//! # Two rules by construction
+//! - *Write-ahead*: nothing is sent to a target before the entry that says so is durable. Facts take
+//!   effect here only when [`Input::Recorded`] says that they were stored.
+//! - *One fold*: live running and replay go through the same [`fold`](Machine::open) function, so a
+//!   journal that was replayed leaves the machine where the live one was.
+
+mod decide;
+mod fold;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jml_core::canon::CanonError;
+use jml_core::digest::Digest;
+use jml_core::id::{AccountId, GateId, IdentityId, ProviderId, RunId, StepId};
+use jml_core::journal::{Actor, Decision, Entry, Fact, JOURNAL_FORMAT, RunMode, RunOutcome};
+use jml_core::plan::{Notice, Plan, TaskStep};
+use jml_core::provider::{Change, Error, Observation, Outcome, Result as ProviderResult, Target};
+use smol_str::SmolStr;
+
+pub use fold::ReplayError;
+pub use state::{GateState, StepEnd, StepState};
+
+/// What the machine wants done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Append these entries to the run's journal, which has as many entries as the first one's number
+    /// says; then hand in [`Input::Recorded`].
+    Record(Vec<Entry>),
+    /// Read an account; then hand in [`Input::Observed`].
+    Observe {
+        /// Where.
+        provider: ProviderId,
+        /// Which.
+        target: Target,
+    },
+    /// Send a change; then hand in [`Input::Answered`].
+    Apply {
+        /// Which step.
+        step: StepId,
+        /// Where.
+        provider: ProviderId,
+        /// What.
+        change: Change,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// Ask the approvers of a gate. Nothing to hand in until somebody decides.
+    Ask {
+        /// Which gate.
+        gate: GateId,
+    },
+    /// Give a person a task. Nothing to hand in until it is done.
+    Raise {
+        /// Which step.
+        step: StepId,
+        /// The task.
+        task: TaskStep,
+    },
+    /// Tell somebody.
+    Tell(Notice),
+    /// Tell whoever is on duty.
+    Alert {
+        /// Which step.
+        step: StepId,
+        /// What happened.
+        text: SmolStr,
+    },
+    /// The run is closed.
+    Done(RunOutcome),
+}
+
+/// What came of an effect, or from outside.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// The entries up to, and without, this number are durable.
+    Recorded {
+        /// How many entries the journal has now.
+        len: u64,
+    },
+    /// An account was read.
+    Observed {
+        /// Where.
+        provider: ProviderId,
+        /// Which.
+        target: Target,
+        /// What was seen.
+        result: ProviderResult<Observation>,
+    },
+    /// A target answered, or did not.
+    Answered {
+        /// Which step.
+        step: StepId,
+        /// What it said.
+        result: ProviderResult<Outcome>,
+    },
+    /// Somebody decided at a gate.
+    Decided {
+        /// Which gate.
+        gate: GateId,
+        /// Who.
+        by: IdentityId,
+        /// How.
+        decision: Decision,
+        /// Why.
+        why: SmolStr,
+    },
+    /// A task was done.
+    TaskDone {
+        /// Which step.
+        step: StepId,
+        /// By whom.
+        by: IdentityId,
+        /// What they say in proof.
+        proof: SmolStr,
+    },
+    /// Somebody let the batch of this run pass a brake.
+    Overridden {
+        /// Which batch.
+        batch: Digest,
+        /// Who.
+        by: IdentityId,
+        /// Why.
+        why: SmolStr,
+    },
+    /// A newer plan takes over.
+    Supersede {
+        /// The newer plan.
+        by: Digest,
+    },
+    /// Somebody stops the run.
+    Cancel {
+        /// Who.
+        by: IdentityId,
+        /// Why.
+        why: SmolStr,
+    },
+}
+
+/// How hard providers may be driven by one run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Changes and reads in flight per provider; 4 where nothing is said.
+    pub in_flight: BTreeMap<ProviderId, u16>,
+    /// How long a write may take to become readable, per provider; none where nothing is said.
+    pub visible_within: BTreeMap<ProviderId, TimeDelta>,
+}
+
+impl Limits {
+    /// No limits of their own: 4 in flight, immediate consistency.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { in_flight: BTreeMap::new(), visible_within: BTreeMap::new() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One run of one plan.
+#[derive(Debug)]
+pub struct Machine {
+    pub(crate) run: RunId,
+    pub(crate) plan: Plan,
+    pub(crate) mode: RunMode,
+    limits: Limits,
+    /// Durable: only `fold` writes these.
+    pub(crate) steps: BTreeMap<StepId, StepState>,
+    pub(crate) gates: BTreeMap<GateId, GateState>,
+    accounts: BTreeMap<StepId, AccountId>,
+    cooling: BTreeMap<ProviderId, DateTime<Utc>>,
+    missed: BTreeSet<StepId>,
+    closing: Option<RunOutcome>,
+    pub(crate) closed: Option<RunOutcome>,
+    len: u64,
+    last: Digest,
+    /// Volatile: gone after a crash, and rebuilt by looking again.
+    pending: Vec<Entry>,
+    recording: bool,
+    busy: BTreeSet<StepId>,
+    reading: BTreeMap<(ProviderId, String), Target>,
+    applying: BTreeMap<StepId, ProviderId>,
+    seen: BTreeMap<(ProviderId, String), Seen>,
+    before: BTreeMap<StepId, Observation>,
+    rechecks: BTreeMap<StepId, Recheck>,
+    outbox: Vec<Effect>,
+    done_told: bool,
+}
+
+/// A read of an account, good until something is sent to it.
+#[derive(Debug)]
+struct Seen {
+    what: Observation,
+}
+
+/// A write that was not visible when read back.
+#[derive(Debug)]
+struct Recheck {
+    first: DateTime<Utc>,
+    next: DateTime<Utc>,
+}
+
+impl Machine {
+    /// Opens a new run of a plan. The first thing it wants is its first entry recorded.
+    ///
+    /// # Errors
+    /// [`CanonError`] when the plan has no canonical form.
+    pub fn start(
+        plan: Plan,
+        mode: RunMode,
+        limits: Limits,
+        now: DateTime<Utc>,
+    ) -> Result<Self, CanonError> {
+        let run = RunId::of_plan(plan.id());
+        let mut machine = Self::empty(run.clone(), plan.clone(), mode, limits);
+        let fact = Fact::Opened { format: JOURNAL_FORMAT, run, plan: Box::new(plan), mode };
+        machine.note(now, Actor::Engine, fact);
+        Ok(machine)
+    }
+
+    /// Opens a run that was left, from its journal. A change that was on its way when the journal ends
+    /// is in doubt and will be read back before anything is sent.
+    ///
+    /// # Errors
+    /// [`ReplayError`] when the journal is not one that this machine could have written.
+    pub fn open(entries: &[Entry], limits: Limits) -> Result<Self, ReplayError> {
+        let Some(Fact::Opened { format, run, plan, mode }) = entries.first().map(|e| &e.fact)
+        else {
+            return Err(ReplayError::NotOpened);
+        };
+        if *format != JOURNAL_FORMAT {
+            return Err(ReplayError::Format(*format));
+        }
+        let mut machine = Self::empty(run.clone(), (**plan).clone(), *mode, limits);
+        for entry in entries {
+            machine.fold(entry)?;
+        }
+        for state in machine.steps.values_mut() {
+            state.crash();
+        }
+        Ok(machine)
+    }
+
+    fn empty(run: RunId, plan: Plan, mode: RunMode, limits: Limits) -> Self {
+        let steps = plan.steps().keys().map(|id| (id.clone(), StepState::default())).collect();
+        let gates = plan.gates().keys().map(|id| (id.clone(), GateState::default())).collect();
+        Self {
+            last: Entry::genesis(&run),
+            run,
+            plan,
+            mode,
+            limits,
+            steps,
+            gates,
+            accounts: BTreeMap::new(),
+            cooling: BTreeMap::new(),
+            missed: BTreeSet::new(),
+            closing: None,
+            closed: None,
+            len: 0,
+            pending: Vec::new(),
+            recording: false,
+            busy: BTreeSet::new(),
+            reading: BTreeMap::new(),
+            applying: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            before: BTreeMap::new(),
+            rechecks: BTreeMap::new(),
+            outbox: Vec::new(),
+            done_told: false,
+        }
+    }
+
+    /// The run's name.
+    #[must_use]
+    pub const fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// The plan.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether the run changes targets.
+    #[must_use]
+    pub const fn mode(&self) -> RunMode {
+        self.mode
+    }
+
+    /// How the run ended, once it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<RunOutcome> {
+        self.closed
+    }
+
+    /// Writes an entry; it takes effect when it is durable.
+    fn note(&mut self, now: DateTime<Utc>, actor: Actor, fact: Fact) {
+        let entry = Entry {
+            seq: self.len + self.pending.len() as u64,
+            at: now,
+            actor,
+            fact,
+            prev: self.pending.last().map_or(self.last, |e| e.digest().unwrap_or(self.last)),
+        };
+        self.pending.push(entry);
+    }
+
+    /// Takes in what came of an effect, or from outside.
+    ///
+    /// # Errors
+    /// [`ReplayError`] when entries that were just stored do not fold: a defect of this machine.
+    pub fn handle(&mut self, now: DateTime<Utc>, input: Input) -> Result<(), ReplayError> {
+        match input {
+            Input::Recorded { len } => self.recorded(len)?,
+            Input::Observed { provider, target, result } => {
+                self.observed(now, &provider, &target, result);
+            }
+            Input::Answered { step, result } => self.answered(now, step, result),
+            Input::Decided { gate, by, decision, why } => {
+                self.decided(now, gate, by, decision, why);
+            }
+            Input::TaskDone { step, by, proof } => self.task_done(now, step, by, proof),
+            Input::Overridden { batch, by, why } => {
+                self.note(now, Actor::Person(by), Fact::BrakeOverridden { batch, why });
+            }
+            Input::Supersede { by } => {
+                if self.closed.is_none() && self.closing.is_none() {
+                    self.note(now, Actor::Engine, Fact::Superseded { by });
+                }
+            }
+            Input::Cancel { by, why } => {
+                if self.closed.is_none() && self.closing.is_none() {
+                    self.note(now, Actor::Person(by), Fact::Cancelled { why });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn recorded(&mut self, len: u64) -> Result<(), ReplayError> {
+        if !self.recording {
+            return Ok(());
+        }
+        self.recording = false;
+        let (done, rest): (Vec<Entry>, Vec<Entry>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|entry| entry.seq < len);
+        self.pending = rest;
+        for entry in &done {
+            self.fold(entry)?;
+            self.after_fold(entry);
+        }
+        Ok(())
+    }
+
+    /// The next thing to do, or `None` when the machine waits.
+    pub fn poll(&mut self, now: DateTime<Utc>) -> Option<Effect> {
+        if let Some(effect) = (!self.outbox.is_empty()).then(|| self.outbox.remove(0)) {
+            return Some(effect);
+        }
+        if !self.recording {
+            self.decide(now);
+            if !self.pending.is_empty() {
+                self.recording = true;
+                return Some(Effect::Record(self.pending.clone()));
+            }
+        }
+        if let Some(outcome) = self.closed {
+            return (!std::mem::replace(&mut self.done_told, true))
+                .then_some(Effect::Done(outcome));
+        }
+        if self.recording { None } else { self.start_next(now) }
+    }
+
+    /// When to poll again if nothing comes in before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<DateTime<Utc>> {
+        if self.closed.is_some() || self.recording {
+            return None;
+        }
+        let open = self.steps.iter().filter(|(_, state)| state.end().is_none());
+        let retries =
+            open.clone().filter(|(id, _)| !self.busy.contains(*id)).filter_map(|(id, s)| {
+                let at = s.retry_at()?;
+                let provider = self.plan.steps().get(id)?.provider()?;
+                Some(self.cooling.get(provider).map_or(at, |until| at.max(*until)))
+            });
+        let rechecks = self.rechecks.values().map(|recheck| recheck.next);
+        let gates = self.gates.iter().filter(|(_, state)| state.is_open());
+        let expiries = gates.filter_map(|(id, _)| Some(self.plan.gates().get(id)?.expires));
+        let deadlines = open
+            .filter(|(id, _)| !self.missed.contains(*id))
+            .filter_map(|(id, _)| self.plan.steps().get(id)?.deadline);
+        let cooling = self.cooling.values().copied();
+        retries.chain(rechecks).chain(expiries).chain(deadlines).chain(cooling).min()
+    }
+
+    /// Whether a call to a target is under way.
+    #[must_use]
+    pub fn is_calling(&self) -> bool {
+        !self.applying.is_empty() || !self.reading.is_empty()
+    }
+
+    /// Takes note of an error for whoever is on duty.
+    fn alert(&mut self, step: &StepId, error: &Error) {
+        let text = SmolStr::new(error.to_string());
+        self.outbox.push(Effect::Alert { step: step.clone(), text });
+    }
+}

@@ -1,0 +1,152 @@
+//! The durable state of steps and gates.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use jml_core::id::IdentityId;
+use jml_core::journal::SkipReason;
+use jml_core::provider::{Applied, ErrorKind};
+use smol_str::SmolStr;
+
+/// Where a step stands, by its journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepState {
+    /// Nothing was sent yet.
+    #[default]
+    Waiting,
+    /// A change was about to be sent.
+    Intended {
+        /// Which attempt.
+        attempt: u32,
+        /// Whether any attempt so far may have landed without anybody knowing.
+        doubt: bool,
+    },
+    /// The target answered; the end state is still to be read back.
+    Applied {
+        /// Attempts so far.
+        attempt: u32,
+        /// Whether it was found done instead of answered.
+        recovered: bool,
+    },
+    /// An attempt failed, and another one will follow.
+    Backoff {
+        /// Attempts so far.
+        attempt: u32,
+        /// Not before.
+        retry_at: DateTime<Utc>,
+        /// Whether any attempt so far may have landed.
+        doubt: bool,
+        /// Whether it ran out of attempts and alerts instead of failing.
+        parked: bool,
+    },
+    /// A person has the task.
+    Raised,
+    /// It is over.
+    Ended(StepEnd),
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepEnd {
+    /// The end state was read back.
+    Verified {
+        /// Whether it held before anything was sent.
+        already: bool,
+    },
+    /// The target accepted it and offers no way to read it back.
+    Accepted,
+    /// A person did it.
+    Done,
+    /// Somebody was told.
+    Told,
+    /// It was not done.
+    Skipped(SkipReason),
+    /// It failed for good.
+    Failed(ErrorKind, SmolStr),
+    /// The account had changed.
+    Stale,
+}
+
+impl StepEnd {
+    /// Whether the step reached its end state.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Self::Verified { .. } | Self::Accepted | Self::Done | Self::Told)
+    }
+}
+
+impl StepState {
+    /// How it ended, once it has.
+    #[must_use]
+    pub const fn end(&self) -> Option<&StepEnd> {
+        match self {
+            Self::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// Whether it counts as settled for steps that only need it out of the way.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        matches!(self, Self::Ended(_) | Self::Backoff { parked: true, .. })
+    }
+
+    pub(super) const fn retry_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Backoff { retry_at, .. } => Some(*retry_at),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn attempts(&self) -> u32 {
+        match self {
+            Self::Intended { attempt, .. }
+            | Self::Applied { attempt, .. }
+            | Self::Backoff { attempt, .. } => *attempt,
+            _ => 0,
+        }
+    }
+
+    /// Whether an earlier attempt may have landed without anybody knowing.
+    pub(super) const fn doubt(&self) -> bool {
+        matches!(self, Self::Intended { doubt: true, .. } | Self::Backoff { doubt: true, .. })
+    }
+
+    pub(super) fn join_doubt(&self, applied: Applied) -> bool {
+        self.doubt() || applied != Applied::No
+    }
+
+    /// After a crash, whoever was on the way may have arrived.
+    pub(super) fn crash(&mut self) {
+        if let Self::Intended { attempt, .. } = *self {
+            let retry_at = DateTime::<Utc>::UNIX_EPOCH;
+            // The interrupted attempt was nobody's failure, so it does not count.
+            let attempt = attempt.saturating_sub(1);
+            *self = Self::Backoff { attempt, retry_at, doubt: true, parked: false };
+        }
+    }
+}
+
+/// Where a gate stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GateState {
+    /// Whether approvers were asked.
+    pub asked: bool,
+    /// Who agreed.
+    pub approved: BTreeSet<IdentityId>,
+    /// Whether enough agreed.
+    pub passed: bool,
+    /// Who refused, or nobody when it expired.
+    pub refused: Option<Option<IdentityId>>,
+}
+
+impl GateState {
+    /// Whether it is still to be decided.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !self.passed && self.refused.is_none()
+    }
+}
