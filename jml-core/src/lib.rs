@@ -13,8 +13,12 @@ pub mod facts;
 pub mod id;
 pub mod identity;
 pub mod journal;
+pub mod nearest;
 pub mod plan;
 pub mod policy;
+pub mod policy_check;
+#[cfg(any(feature = "yaml", feature = "toml"))]
+pub mod policy_file;
 pub mod provider;
 pub mod role;
 pub mod rule;

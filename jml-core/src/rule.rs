@@ -123,7 +123,7 @@ pub struct OrgTree {
 }
 
 impl OrgTree {
-    /// A tree from each unit's parent. [`crate::policy::Policy::new`] refuses unknown parents and
+    /// A tree from each unit's parent. [`Policy::check`](crate::policy::Policy::check) refuses unknown parents and
     /// cycles.
     #[must_use]
     pub const fn new(parents: BTreeMap<OrgUnitId, Option<OrgUnitId>>) -> Self {
