@@ -115,30 +115,43 @@ impl Comparison {
     }
 }
 
-/// The organisation tree: each unit's parent.
+/// The organisation tree: its roots, and the parent of every other unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(deny_unknown_fields)]
 pub struct OrgTree {
-    parents: BTreeMap<OrgUnitId, Option<OrgUnitId>>,
+    roots: BTreeSet<OrgUnitId>,
+    parents: BTreeMap<OrgUnitId, OrgUnitId>,
 }
 
 impl OrgTree {
-    /// A tree from each unit's parent. [`Policy::check`](crate::policy::Policy::check) refuses unknown parents and
-    /// cycles.
+    /// A tree from each unit's parent. [`Policy::check`](crate::policy::Policy::check) finds unknown
+    /// parents and cycles.
     #[must_use]
-    pub const fn new(parents: BTreeMap<OrgUnitId, Option<OrgUnitId>>) -> Self {
-        Self { parents }
+    pub fn new(units: BTreeMap<OrgUnitId, Option<OrgUnitId>>) -> Self {
+        let mut tree = Self::default();
+        for (unit, parent) in units {
+            match parent {
+                Some(parent) => {
+                    tree.parents.insert(unit, parent);
+                }
+                None => {
+                    tree.roots.insert(unit);
+                }
+            }
+        }
+        tree
     }
 
     /// Each unit and its parent.
     pub fn iter(&self) -> impl Iterator<Item = (&OrgUnitId, Option<&OrgUnitId>)> {
-        self.parents.iter().map(|(unit, parent)| (unit, parent.as_ref()))
+        let below = self.parents.iter().map(|(unit, parent)| (unit, Some(parent)));
+        self.roots.iter().map(|unit| (unit, None)).chain(below)
     }
 
     /// Whether the unit is known.
     #[must_use]
     pub fn contains(&self, unit: &OrgUnitId) -> bool {
-        self.parents.contains_key(unit)
+        self.roots.contains(unit) || self.parents.contains_key(unit)
     }
 
     /// Whether `unit` is `ancestor` or lies below it. Ends even on a cyclic tree.
@@ -150,8 +163,8 @@ impl OrgTree {
                 return true;
             }
             match self.parents.get(at) {
-                Some(Some(parent)) => at = parent,
-                _ => return false,
+                Some(parent) => at = parent,
+                None => return false,
             }
         }
         false

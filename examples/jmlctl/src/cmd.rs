@@ -1,0 +1,215 @@
+//! The commands.
+
+mod init;
+mod runs;
+pub(crate) mod verify;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::executor::block_on;
+use jml_core::clock::Clock as _;
+use jml_core::desired::desired;
+use jml_core::entitlement::EntitlementRef;
+use jml_core::explain::explain;
+use jml_core::id::IdentityId;
+use jml_core::nearest::nearest;
+use jml_core::time::TzdbZones;
+use jml_engine::brake::Override;
+use jml_engine::{Batch, EngineError, Request, Selection, SystemClock};
+use serde_json::json;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{CONFIG, Failure, OK, STOPPED, WAITING};
+use crate::out::Out;
+use crate::project::{FeedNews, Project};
+use crate::{demo, render};
+
+/// Carries out the command and says how the program ends.
+pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
+    match &cli.command {
+        Command::Init { dir } => init::init(dir, cli.json, out),
+        Command::Demo { dir } => demo::demo(dir, cli.json, out),
+        Command::Plan { when, keeps } => plan(cli, when.at, *keeps, out),
+        Command::Explain { person, entitlement, when } => {
+            explain_person(cli, person, entitlement.as_deref(), when.at, out)
+        }
+        Command::Simulate { when } => simulate(cli, when.at, out),
+        Command::Apply { batch, by, why } => {
+            apply(cli, batch.as_deref(), by.as_deref(), why.as_deref(), out)
+        }
+        Command::Approve { run, gate, by, why, refuse } => {
+            runs::approve(cli, run, gate, by, why, *refuse, out)
+        }
+        Command::Done { run, step, by, proof } => runs::done(cli, run, step, by, proof, out),
+        Command::Resume => runs::resume(cli, out),
+        Command::Status => runs::status(cli, out),
+        Command::Verify { earlier } => verify::verify(cli, earlier.as_deref(), out),
+    }
+}
+
+fn open(config: &Path, writer: bool) -> Result<Project, Failure> {
+    Project::open(config, Arc::new(SystemClock), writer)
+}
+
+/// Reads the feed and plans for everybody; writes nothing.
+fn prepare(
+    project: &mut Project,
+    at: DateTime<Utc>,
+    cause: &str,
+) -> Result<(FeedNews, Batch), Failure> {
+    let news = project.read_feed(at)?;
+    let batch = block_on(project.engine.prepare(&Request {
+        policy: &project.policy,
+        facts: &project.facts,
+        who: &Selection::All,
+        hint: None,
+        cause,
+        at,
+    }))?;
+    Ok((news, batch))
+}
+
+fn plan(cli: &Cli, at: Option<DateTime<Utc>>, keeps: bool, out: &Out) -> Result<u8, Failure> {
+    let mut project = open(&cli.config, false)?;
+    let at = at.unwrap_or_else(|| SystemClock.now());
+    let (news, batch) = prepare(&mut project, at, "plan")?;
+    if cli.json {
+        out.json(&render::batch_json(&batch, Some(&news), &project.policy));
+    } else {
+        out.line(format!("plan for {at}, policy {}", project.policy.version));
+        render::feed(&news).iter().for_each(|line| out.line(line));
+        render::batch(&batch, keeps).iter().for_each(|line| out.line(line));
+    }
+    let stopped = !news.issues.is_empty() || !batch.brakes.tripped.is_empty();
+    Ok(if stopped { STOPPED } else { OK })
+}
+
+fn explain_person(
+    cli: &Cli,
+    person: &str,
+    entitlement: Option<&str>,
+    at: Option<DateTime<Utc>>,
+    out: &Out,
+) -> Result<u8, Failure> {
+    let mut project = open(&cli.config, false)?;
+    let at = at.unwrap_or_else(|| SystemClock.now());
+    project.read_feed(at)?;
+    let known = project.facts.people.keys().map(IdentityId::as_str);
+    let near = nearest(person, known);
+    let facts = IdentityId::new(person).ok().and_then(|id| project.facts.people.get(&id));
+    let Some(facts) = facts else {
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        return Err(Failure::new(CONFIG, format!("nobody is called `{person}`{hint}")));
+    };
+    let wanted: BTreeSet<EntitlementRef> = match entitlement {
+        Some(text) => {
+            let at = text.parse().map_err(|e| Failure::new(CONFIG, format!("{e}")))?;
+            BTreeSet::from([at])
+        }
+        None => desired(&project.policy, facts, &TzdbZones, at)
+            .entitlements()
+            .into_iter()
+            .cloned()
+            .collect(),
+    };
+    let answers: Vec<_> = wanted
+        .iter()
+        .map(|entitlement| explain(&project.policy, facts, &TzdbZones, at, entitlement))
+        .collect();
+    if cli.json {
+        let list: Vec<_> = answers
+            .iter()
+            .map(|a| json!({ "entitlement": a.entitlement, "claims": a.claims, "text": a.to_string() }))
+            .collect();
+        out.json(&json!({ "version": 1, "identity": person, "answers": list }));
+    } else if answers.is_empty() {
+        out.line(format!("`{person}` should have nothing at {at}."));
+    } else {
+        answers.iter().for_each(|answer| out.line(answer.to_string()));
+    }
+    Ok(OK)
+}
+
+fn simulate(cli: &Cli, at: Option<DateTime<Utc>>, out: &Out) -> Result<u8, Failure> {
+    let mut project = open(&cli.config, false)?;
+    let at = at.unwrap_or_else(|| SystemClock.now());
+    let (news, batch) = prepare(&mut project, at, "simulate")?;
+    let reports = block_on(project.engine.simulate(&batch))?;
+    if cli.json {
+        let views: Vec<_> = reports.iter().map(|report| &report.view).collect();
+        out.json(&render::views_json(&views));
+    } else {
+        out.line("simulated: nothing was written, and every gate was taken as agreed");
+        render::feed(&news).iter().for_each(|line| out.line(line));
+        render::reports(&reports).iter().for_each(|line| out.line(line));
+    }
+    Ok(OK)
+}
+
+fn apply(
+    cli: &Cli,
+    batch_name: Option<&str>,
+    by: Option<&str>,
+    why: Option<&str>,
+    out: &Out,
+) -> Result<u8, Failure> {
+    let mut project = open(&cli.config, true)?;
+    // Whatever was interrupted comes first.
+    let mut reports = block_on(project.engine.resume())?;
+    let now = SystemClock.now();
+    let (news, batch) = prepare(&mut project, now, "apply")?;
+    let quarantined = !news.issues.is_empty();
+    if !quarantined {
+        project.save()?;
+    }
+    let released = match (batch_name, by, why) {
+        (Some(batch), Some(by), Some(why)) => Some(Override {
+            batch: batch.parse().map_err(|e| Failure::new(CONFIG, format!("{e}")))?,
+            by: IdentityId::new(by).map_err(|e| Failure::new(CONFIG, e.to_string()))?,
+            why: why.to_owned(),
+            expires: now + TimeDelta::hours(1),
+        }),
+        _ => None,
+    };
+    if !cli.json {
+        render::feed(&news).iter().for_each(|line| out.line(line));
+        if quarantined {
+            out.line("facts that were accepted before still count");
+        }
+    }
+    let brakes = batch.brakes.clone();
+    out.progress("running");
+    let result = block_on(project.engine.execute(batch, released.as_ref()));
+    out.done();
+    let braked = match result {
+        Ok(done) => {
+            reports.extend(done);
+            false
+        }
+        Err(EngineError::Braked(_)) => true,
+        Err(error) => return Err(error.into()),
+    };
+    if cli.json {
+        let views: Vec<_> = reports.iter().map(|report| &report.view).collect();
+        let feed = render::feed_json(&news);
+        out.json(&json!({ "version": 1, "feed": feed, "brakes": brakes, "braked": braked, "runs": views }));
+    } else {
+        if braked {
+            out.line("brakes tripped; nothing was run:");
+            brakes.tripped.iter().for_each(|trip| out.line(format!("  {trip}")));
+            let name = brakes.batch;
+            out.line(format!("  if this is right: apply --override {name} --by WHO --why WHY"));
+        }
+        render::reports(&reports).iter().for_each(|line| out.line(line));
+        out.line(format!("{} runs", reports.len()));
+    }
+    let waiting = reports.iter().any(|report| !report.view.gates.is_empty());
+    Ok(match (braked || quarantined, waiting) {
+        (true, _) => STOPPED,
+        (false, true) => WAITING,
+        (false, false) => OK,
+    })
+}

@@ -1,0 +1,123 @@
+//! Commands about runs: approve, done, resume, status.
+
+use futures::executor::block_on;
+use jml_core::id::{GateId, IdentityId, RunId, StepId};
+use jml_core::journal::Decision;
+use jml_engine::view::RunView;
+use jml_engine::{EngineError, RunReport};
+
+use super::open;
+use crate::cli::Cli;
+use crate::exit::{CONFIG, Failure, OK, WAITING};
+use crate::out::Out;
+use crate::render;
+
+fn wrong(error: impl std::fmt::Display) -> Failure {
+    Failure::new(CONFIG, error.to_string())
+}
+
+fn not_taken(error: EngineError) -> Failure {
+    match error {
+        EngineError::NotTaken(_) | EngineError::NoRun(_) => wrong(error),
+        other => other.into(),
+    }
+}
+
+fn show(reports: &[RunReport], json: bool, out: &Out) -> u8 {
+    if json {
+        let views: Vec<&RunView> = reports.iter().map(|report| &report.view).collect();
+        out.json(&render::views_json(&views));
+    } else {
+        render::reports(reports).iter().for_each(|line| out.line(line));
+    }
+    if reports.iter().any(|report| !report.view.gates.is_empty()) { WAITING } else { OK }
+}
+
+pub(super) fn approve(
+    cli: &Cli,
+    run: &str,
+    gate: &str,
+    by: &str,
+    why: &str,
+    refuse: bool,
+    out: &Out,
+) -> Result<u8, Failure> {
+    let project = open(&cli.config, true)?;
+    let (run, gate) = (RunId::new(run).map_err(wrong)?, GateId::new(gate).map_err(wrong)?);
+    let by = IdentityId::new(by).map_err(wrong)?;
+    let decision = if refuse { Decision::Refused } else { Decision::Approved };
+    let report =
+        block_on(project.engine.decide(&run, &gate, &by, decision, why)).map_err(not_taken)?;
+    Ok(show(&[report], cli.json, out))
+}
+
+pub(super) fn done(
+    cli: &Cli,
+    run: &str,
+    step: &str,
+    by: &str,
+    proof: &str,
+    out: &Out,
+) -> Result<u8, Failure> {
+    let project = open(&cli.config, true)?;
+    let (run, step) = (RunId::new(run).map_err(wrong)?, StepId::new(step).map_err(wrong)?);
+    let by = IdentityId::new(by).map_err(wrong)?;
+    let report =
+        block_on(project.engine.complete_task(&run, &step, &by, proof)).map_err(not_taken)?;
+    Ok(show(&[report], cli.json, out))
+}
+
+pub(super) fn resume(cli: &Cli, out: &Out) -> Result<u8, Failure> {
+    let project = open(&cli.config, true)?;
+    let reports = block_on(project.engine.resume())?;
+    if reports.is_empty() && !cli.json {
+        out.line("nothing was interrupted");
+    }
+    Ok(show(&reports, cli.json, out))
+}
+
+pub(super) fn status(cli: &Cli, out: &Out) -> Result<u8, Failure> {
+    let project = open(&cli.config, false)?;
+    let views = block_on(project.engine.views())?;
+    let open: Vec<&RunView> = views.iter().filter(|view| view.outcome.is_none()).collect();
+    let waiting = open.iter().any(|view| !view.gates.is_empty());
+    if cli.json {
+        out.json(&render::views_json(&views.iter().collect::<Vec<_>>()));
+    } else {
+        let (runs, people) = (views.len(), project.facts.people.len());
+        out.line(format!("{people} people known, {runs} runs, {} open", open.len()));
+        for view in &open {
+            out.line(format!("{} {} run {}", view.identity, view.kind.as_str(), view.run));
+            for gate in &view.gates {
+                let who: Vec<&str> = gate.approvers.iter().map(IdentityId::as_str).collect();
+                out.line(format!(
+                    "  gate {}: {}; {} may decide until {}",
+                    gate.id,
+                    gate.title,
+                    who.join(" or "),
+                    gate.expires
+                ));
+                gate.grants.iter().for_each(|grant| out.line(format!("    {grant}")));
+            }
+            let waits = view.waits.iter().filter(|wait| !wait.starts_with("gate "));
+            waits.for_each(|wait| out.line(format!("  waits: {wait}")));
+        }
+        let closed = views.iter().rev().filter(|view| view.outcome.is_some()).take(10);
+        let rows: Vec<Vec<String>> = closed
+            .map(|view| {
+                vec![
+                    view.made_at.format("%Y-%m-%d %H:%M").to_string(),
+                    view.identity.to_string(),
+                    view.kind.as_str().to_owned(),
+                    view.outcome.map(|o| format!("{o:?}").to_lowercase()).unwrap_or_default(),
+                    format!("{} steps", view.steps.len()),
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            out.line("latest closed runs:");
+            out.line(render::table(rows));
+        }
+    }
+    Ok(if waiting { WAITING } else { OK })
+}

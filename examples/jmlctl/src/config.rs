@@ -1,0 +1,79 @@
+//! The project's configuration file.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::exit::{CONFIG, Failure};
+
+/// `jml.toml`. Paths are relative to the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Version of this file's format.
+    version: u32,
+    /// The policy, YAML or TOML.
+    pub(crate) policy: PathBuf,
+    /// Where people come from.
+    pub(crate) feed: FeedConfig,
+    /// Where the engine keeps its journals.
+    pub(crate) journal: PathBuf,
+    /// Where evidence is kept, and how it is signed.
+    pub(crate) evidence: EvidenceConfig,
+    /// The local directory.
+    pub(crate) local: LocalConfig,
+    #[serde(skip)]
+    base: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FeedConfig {
+    /// The name under which the feed's words are recorded.
+    pub(crate) source: String,
+    /// The CSV file.
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EvidenceConfig {
+    /// The evidence folder.
+    pub(crate) dir: PathBuf,
+    /// The log's name, such as `example.com/jml`.
+    pub(crate) origin: String,
+    /// The file with the private key. Outside the folder, so that the folder can be given away.
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LocalConfig {
+    /// The provider's id, as the policy names it.
+    pub(crate) id: String,
+    /// The directory's file.
+    pub(crate) path: PathBuf,
+}
+
+impl Config {
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let text = format!("cannot read `{shown}`: {e}; `jmlctl init` writes a project");
+            Failure::new(CONFIG, text)
+        })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|e| Failure::new(CONFIG, format!("in `{shown}`: {e}")))?;
+        if config.version != 1 {
+            let text = format!("in `{shown}`: version {} is unknown, write 1", config.version);
+            return Err(Failure::new(CONFIG, text));
+        }
+        config.base = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(config)
+    }
+
+    /// A path of the file, from where the program stands.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+}

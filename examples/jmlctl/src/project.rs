@@ -1,0 +1,222 @@
+//! A project, opened: policy, facts, engine, evidence.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::executor::block_on;
+use jml_connectors::csv::CsvSource;
+use jml_connectors::local::LocalDirectory;
+use jml_core::clock::Clock;
+use jml_core::facts::{Facts, MergeReport};
+use jml_core::id::{ProviderId, SourceId};
+use jml_core::journal::Entry;
+use jml_core::policy::Policy;
+use jml_core::policy_file;
+use jml_core::provider::Provider;
+use jml_core::source::{Feed, FeedStats, Source as _};
+use jml_core::time::TzdbZones;
+use jml_engine::feed::{FeedIssue, judge};
+use jml_engine::store::SqliteStore;
+use jml_engine::{Engine, EvidenceSink, Ports, Silent};
+use jml_evidence::EvidenceStore;
+use jml_evidence::entropy::OsEntropy;
+use jml_evidence::note::{CheckpointSigner as _, Ed25519Signer, VerifierKey};
+
+use crate::config::Config;
+use crate::exit::{CONFIG, ERROR, Failure};
+
+/// Names of the documents beside the journal.
+const FACTS: &str = "facts";
+const FEED: &str = "feed";
+
+/// Everything that a command works with.
+pub(crate) struct Project {
+    pub(crate) config: Config,
+    pub(crate) policy: Policy,
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) local: Arc<LocalDirectory>,
+    pub(crate) engine: Engine,
+    pub(crate) facts: Facts,
+    facts_version: u64,
+    last_feed: Option<FeedStats>,
+    feed_version: u64,
+}
+
+/// A feed and what came of looking at it.
+pub(crate) struct FeedNews {
+    pub(crate) feed: Feed,
+    pub(crate) issues: Vec<FeedIssue>,
+    pub(crate) merged: MergeReport,
+}
+
+/// Evidence behind a lock, as the engine's sink.
+struct Sink(Mutex<EvidenceStore>);
+
+impl EvidenceSink for Sink {
+    fn seal(&self, entries: &[Entry]) -> Result<(), String> {
+        let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        store.seal(entries).map(drop).map_err(|e| Failure::from(e).to_string())
+    }
+}
+
+impl Project {
+    /// Opens a project. Only a `writer` opens the evidence, so that looking needs no lock.
+    pub(crate) fn open(
+        config: &Path,
+        clock: Arc<dyn Clock>,
+        writer: bool,
+    ) -> Result<Self, Failure> {
+        let config = Config::read(config)?;
+        let policy = read_policy(&config)?;
+        let wrong = |what: String| Failure::new(CONFIG, what);
+        for path in [&config.journal, &config.local.path, &config.evidence.key] {
+            let path = config.resolve(path);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)
+                    .map_err(|e| wrong(format!("cannot make `{}`: {e}", parent.display())))?;
+            }
+        }
+        let store = SqliteStore::open(&config.resolve(&config.journal))
+            .map_err(|e| wrong(e.to_string()))?;
+        let store = Arc::new(store);
+        let id = ProviderId::new(&config.local.id).map_err(|e| wrong(e.to_string()))?;
+        let local = LocalDirectory::open(id.clone(), &config.resolve(&config.local.path))
+            .map_err(|e| wrong(e.to_string()))?;
+        for (at, entry) in &policy.entitlements {
+            if at.provider == id {
+                local.define(&at.key, &entry.title, entry.seats)?;
+            }
+        }
+        let local = Arc::new(local);
+        let provider: Arc<dyn Provider> = local.clone();
+        let ports = Ports {
+            providers: BTreeMap::from([(id, provider)]),
+            journal: store.clone(),
+            clock,
+            people: Arc::new(Silent),
+            patience: TimeDelta::seconds(5),
+        };
+        let mut engine = Engine::new(ports, Arc::new(TzdbZones));
+        if writer {
+            let dir = config.resolve(&config.evidence.dir);
+            let evidence =
+                EvidenceStore::open(&dir, Box::new(signer(&config)?), Box::new(OsEntropy))?;
+            engine = engine.with_evidence(Arc::new(Sink(Mutex::new(evidence))));
+        }
+        let (facts, facts_version) = document(&store, FACTS)?.unwrap_or_default();
+        let (last_feed, feed_version) = match document(&store, FEED)? {
+            Some((stats, version)) => (Some(stats), version),
+            None => (None, 0),
+        };
+        Ok(Self {
+            config,
+            policy,
+            store,
+            local,
+            engine,
+            facts,
+            facts_version,
+            last_feed,
+            feed_version,
+        })
+    }
+
+    /// Reads the policy again, after it was edited.
+    pub(crate) fn reload_policy(&mut self) -> Result<(), Failure> {
+        self.policy = read_policy(&self.config)?;
+        for (at, entry) in &self.policy.entitlements {
+            self.local.define(&at.key, &entry.title, entry.seats)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the feed, judges it, and takes it into the facts if it is healthy. Nothing is stored yet.
+    pub(crate) fn read_feed(&mut self, at: DateTime<Utc>) -> Result<FeedNews, Failure> {
+        let path = self.config.resolve(&self.config.feed.path);
+        let source = SourceId::new(&self.config.feed.source)
+            .map_err(|e| Failure::new(CONFIG, e.to_string()))?;
+        let source = CsvSource::new(source, path, self.policy.attributes.clone());
+        let feed = block_on(source.read(at)).map_err(|e| Failure::new(CONFIG, e.to_string()))?;
+        let issues = judge(&feed, self.last_feed.as_ref(), &self.policy.feed, at);
+        let merged = if issues.is_empty() {
+            self.last_feed = Some(feed.stats.clone());
+            self.facts.merge(&feed, at)
+        } else {
+            MergeReport::default()
+        };
+        Ok(FeedNews { feed, issues, merged })
+    }
+
+    /// Stores facts and feed figures. Fails if another process did so since they were read.
+    pub(crate) fn save(&mut self) -> Result<(), Failure> {
+        let bytes = |value: serde_json::Result<Vec<u8>>| {
+            value.map_err(|e| Failure::new(ERROR, e.to_string()))
+        };
+        let facts = bytes(serde_json::to_vec(&self.facts))?;
+        self.facts_version = self.store.put_document(FACTS, self.facts_version, &facts)?;
+        if let Some(stats) = &self.last_feed {
+            let stats = bytes(serde_json::to_vec(stats))?;
+            self.feed_version = self.store.put_document(FEED, self.feed_version, &stats)?;
+        }
+        Ok(())
+    }
+
+    /// The public key of the log.
+    pub(crate) fn verifier(&self) -> Result<VerifierKey, Failure> {
+        Ok(signer(&self.config)?.verifier())
+    }
+}
+
+fn read_policy(config: &Config) -> Result<Policy, Failure> {
+    let path = config.resolve(&config.policy);
+    let shown = path.display().to_string();
+    let text = fs::read_to_string(&path)
+        .map_err(|e| Failure::new(CONFIG, format!("cannot read the policy `{shown}`: {e}")))?;
+    policy_file::parse(&shown, &text).map_err(|e| Failure::new(CONFIG, e.to_string()))
+}
+
+fn document<T: serde::de::DeserializeOwned>(
+    store: &SqliteStore,
+    name: &str,
+) -> Result<Option<(T, u64)>, Failure> {
+    let Some(document) = store.document(name)? else { return Ok(None) };
+    let value = serde_json::from_slice(&document.body)
+        .map_err(|e| Failure::new(ERROR, format!("stored document `{name}`: {e}")))?;
+    Ok(Some((value, document.version)))
+}
+
+/// The log's key; made when there is none, readable by its owner only.
+fn signer(config: &Config) -> Result<Ed25519Signer, Failure> {
+    let path = config.resolve(&config.evidence.key);
+    let shown = path.display();
+    match fs::read_to_string(&path) {
+        Ok(text) => Ed25519Signer::parse(&text)
+            .map_err(|e| Failure::new(CONFIG, format!("key file `{shown}`: {e}"))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let signer =
+                Ed25519Signer::generate(&config.evidence.origin, &mut OsEntropy).map_err(|_| {
+                    let text = "the evidence origin must not be empty or hold `+` or white space";
+                    Failure::new(CONFIG, text)
+                })?;
+            write_secret(&path, signer.expose().as_bytes())
+                .map_err(|e| Failure::new(ERROR, format!("key file `{shown}`: {e}")))?;
+            Ok(signer)
+        }
+        Err(e) => Err(Failure::new(CONFIG, format!("key file `{shown}`: {e}"))),
+    }
+}
+
+fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
