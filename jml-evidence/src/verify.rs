@@ -187,6 +187,12 @@ impl TrustReport {
     }
 }
 
+/// The entries of a log, as far as its bundles hold them. Proves nothing: [`verify`] does.
+#[must_use]
+pub fn entries(files: &dyn Files) -> Vec<Vec<u8>> {
+    levels::entries(files)
+}
+
 /// Verifies an evidence folder.
 #[must_use]
 pub fn verify(files: &dyn Files, trust: &Trust) -> TrustReport {

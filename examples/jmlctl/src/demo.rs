@@ -1,7 +1,70 @@
-//! Placeholder.
-use crate::exit::Failure;
-use crate::out::Out;
+//! `demo`: one year of a made-up company, played through the public API.
+
+mod calendar;
+mod clock;
+mod company;
+mod story;
+
+use std::fs;
 use std::path::Path;
-pub(crate) fn demo(_: &Path, _: bool, _: &Out) -> Result<u8, Failure> {
-    Ok(0)
+
+use crate::cmd::verify::{show, verify_project};
+use crate::exit::{CONFIG, Failure, OK, UNVERIFIED};
+use crate::out::{BOLD, Out, styled};
+
+/// Marks a directory that a demo may replace.
+const MARK: &str = "made-by-jmlctl-demo";
+
+pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
+    let wrong = |what: String| Failure::new(CONFIG, what);
+    if dir.exists() {
+        let empty = fs::read_dir(dir).is_ok_and(|mut items| items.next().is_none());
+        if !empty && !dir.join(MARK).exists() {
+            let text = format!(
+                "`{}` is there and no demo made it; name another with --dir",
+                dir.display()
+            );
+            return Err(wrong(text));
+        }
+        fs::remove_dir_all(dir)
+            .map_err(|e| wrong(format!("cannot replace `{}`: {e}", dir.display())))?;
+    }
+    let make = |name: &str, text: &str| {
+        fs::write(dir.join(name), text).map_err(|e| wrong(format!("cannot write {name}: {e}")))
+    };
+    fs::create_dir_all(dir).map_err(|e| wrong(format!("cannot make `{}`: {e}", dir.display())))?;
+    make(MARK, "This folder is replaced by the next `jmlctl demo`.\n")?;
+    make("jml.toml", include_str!("../template/jml.toml"))?;
+    make("policy.yaml", include_str!("../template/policy.yaml"))?;
+
+    let quiet = Out::silent();
+    let told = if json { &quiet } else { out };
+    let mut year = story::Year::begin(dir, told, out)?;
+    year.play()?;
+    let totals = year.finish()?;
+    let report = verify_project(year.project(), None)?;
+    let ok = report.is_ok();
+    if json {
+        out.json(
+            &serde_json::json!({ "version": 1, "ok": ok, "totals": totals, "report": report }),
+        );
+    } else {
+        out.line("");
+        out.line(styled(BOLD, "Verification"));
+        show(&report, out);
+        out.line("");
+        out.line(styled(BOLD, "Where to look"));
+        let shown = dir.display();
+        out.line(format!("  {shown}/hr.csv            the feed as it was at the end of the year"));
+        out.line(format!("  {shown}/policy.yaml       what follows from a job"));
+        out.line(format!("  {shown}/state/journal.db  every run; any SQLite program opens it"));
+        out.line(format!(
+            "  {shown}/evidence          the log; give it away and keep {shown}/state/log.key"
+        ));
+        out.line("Try:");
+        for command in ["status", "plan --at 2027-01-04T08:00:00Z", "explain E0042", "verify"] {
+            out.line(format!("  jmlctl --config {shown}/jml.toml {command}"));
+        }
+    }
+    Ok(if ok { OK } else { UNVERIFIED })
 }

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 /// Standard output and standard error.
 pub(crate) struct Out {
     progress: bool,
+    silent: bool,
 }
 
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -16,12 +17,19 @@ pub(crate) const NOTE: Style = AnsiColor::Yellow.on_default();
 
 impl Out {
     pub(crate) fn new() -> Self {
-        Self { progress: std::io::stderr().is_terminal() }
+        Self { progress: std::io::stderr().is_terminal(), silent: false }
+    }
+
+    /// Says nothing.
+    pub(crate) const fn silent() -> Self {
+        Self { progress: false, silent: true }
     }
 
     /// A line of the result. A closed pipe is nobody's error.
     pub(crate) fn line(&self, text: impl AsRef<str>) {
-        let _ = writeln!(anstream::stdout(), "{}", text.as_ref());
+        if !self.silent {
+            let _ = writeln!(anstream::stdout(), "{}", text.as_ref());
+        }
     }
 
     /// The result for programs.

@@ -46,11 +46,7 @@ pub(super) fn run(files: &dyn Files, trust: &Trust) -> TrustReport {
     };
     let read = |name: &str| files.read(name);
     let note = read("checkpoint").and_then(|bytes| String::from_utf8(bytes).ok());
-    let unsigned = note.as_deref().and_then(|note| {
-        let at = note.rfind("\n\n")?;
-        Checkpoint::parse(note.get(..=at)?).ok()
-    });
-    let Some(checkpoint) = unsigned else {
+    let Some(checkpoint) = unsigned(files) else {
         let mut problems = Problems::default();
         problems.add("checkpoint", "it is missing or is no checkpoint");
         report.levels.insert(Level::L2, problems.verdict());
@@ -82,6 +78,16 @@ pub(super) fn run(files: &dyn Files, trust: &Trust) -> TrustReport {
     report.levels.insert(Level::L7, Verdict::NotChecked(population.to_owned()));
     report.levels.insert(Level::L8, sense(&records));
     report
+}
+
+/// What the checkpoint says, without asking who signed it.
+fn unsigned(files: &dyn Files) -> Option<Checkpoint> {
+    let note = String::from_utf8(files.read("checkpoint")?).ok()?;
+    Checkpoint::parse(note.get(..=note.rfind("\n\n")?)?).ok()
+}
+
+pub(super) fn entries(files: &dyn Files) -> Vec<Vec<u8>> {
+    unsigned(files).map(|checkpoint| tree(files, &checkpoint).0).unwrap_or_default()
 }
 
 /// L2: every tile and bundle is what the entries make it, and nothing else is there.
