@@ -39,11 +39,9 @@ fn a_leaver_is_closed_and_a_refusal_is_not_asked_again() {
     let again = project.expect(&["apply"], 0);
     assert!(again.contains("0 runs"), "{again}");
     assert!(project.expect(&["plan"], 0).contains("refused it"));
-    project.edit(
-        "hr.csv",
-        "E0003,employment,2022-05-01,,",
-        "E0003,employment,2022-05-01,2024-01-31,",
-    );
+    let last = jml_engine::SystemClock.now().date_naive() - chrono::TimeDelta::days(10);
+    let to = format!("E0003,employment,2022-05-01,{last},");
+    project.edit("hr.csv", "E0003,employment,2022-05-01,,", &to);
     let leaver = project.expect(&["apply"], 0);
     assert!(leaver.contains("E0003 leaver: open"), "{leaver}");
     let status = project.json(&["status", "--json"]);
