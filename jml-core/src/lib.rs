@@ -1,4 +1,5 @@
-//! Vocabulary of joiner-mover-leaver identity lifecycle. No I/O, no clock, no randomness.
+#![doc = include_str!("../README.md")]
+
 pub mod account;
 pub mod attribute;
 pub mod builtin;

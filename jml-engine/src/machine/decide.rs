@@ -228,8 +228,10 @@ impl Machine {
                 let error = error.with_applied(Applied::No);
                 let waiting: Vec<StepId> = self
                     .steps
-                    .keys()
-                    .filter(|id| !self.busy.contains(*id) && self.is_ready(id, now))
+                    .iter()
+                    .filter(|(id, state)| state.end().is_none() && !self.busy.contains(*id))
+                    .map(|(id, _)| id)
+                    .filter(|id| self.is_ready(id, now))
                     .filter(|id| self.where_is(id).is_some_and(|(p, t)| key_of(&p, &t) == key))
                     .cloned()
                     .collect();

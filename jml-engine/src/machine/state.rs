@@ -111,7 +111,13 @@ impl StepState {
 
     /// Whether an earlier attempt may have landed without anybody knowing.
     pub(super) const fn doubt(&self) -> bool {
-        matches!(self, Self::Intended { doubt: true, .. } | Self::Backoff { doubt: true, .. })
+        // An answer that was not read back yet is a doubt too: something was sent.
+        matches!(
+            self,
+            Self::Applied { .. }
+                | Self::Intended { doubt: true, .. }
+                | Self::Backoff { doubt: true, .. }
+        )
     }
 
     pub(super) fn join_doubt(&self, applied: Applied) -> bool {

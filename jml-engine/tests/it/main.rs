@@ -1,0 +1,8 @@
+//! Integration tests of jml-engine, through its public API only.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+mod brakes;
+mod crash;
+mod laws;
+mod sqlite;
+mod support;
