@@ -91,7 +91,9 @@ mod yaml {
     use super::{Diagnostic, Kind, Member, Pos, Tree};
 
     pub(super) fn parse(text: &str) -> Result<Tree, Diagnostic> {
-        serde_saphyr::from_str::<Tree>(text).map_err(|error| {
+        // `NO` is a country and `Y` a name: only true and false are booleans (YAML 1.2).
+        let options = serde_saphyr::options! { strict_booleans: true };
+        serde_saphyr::from_str_with_options::<Tree>(text, options).map_err(|error| {
             let at = error.location().map_or(Pos { line: 1, column: 1 }, |at| pos(&at));
             let message = error.without_snippet().to_string();
             let first = message.lines().next().unwrap_or("not YAML").to_owned();

@@ -1,6 +1,6 @@
 //! Integration tests of jml-core, through its public API only.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
+#![expect(clippy::unwrap_used, reason = "a test may stop")]
 
 mod desired_laws;
 mod policy_files;

@@ -44,6 +44,12 @@ fn toml_says_the_same() {
 }
 
 #[test]
+fn a_country_is_no_boolean() {
+    let text = data("policy.yaml").replacen("[Lisbon]", "[NO, Y, off]", 1);
+    parse("policy.yaml", &text).unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
 fn attribute_typo() {
     broken("attribute_typo", "within: { department: platform }", "within: { departmnt: platform }");
 }

@@ -143,6 +143,8 @@ fn a_gate_delays_only_its_grants() {
         ));
     }
     let refused = facts(&scene, &plan);
+    let own = |f: &&Fact| matches!(f, Fact::DecisionRefused { by, why, .. } if by.as_str() == "E1" && why.contains("own access"));
+    assert_eq!(refused.iter().filter(own).count(), 1);
     let refused = refused.iter().filter(|f| matches!(f, Fact::DecisionRefused { .. })).count();
     assert_eq!(refused, 3);
     let end = decide(&scene, &mut machine, "owner", Decision::Approved);

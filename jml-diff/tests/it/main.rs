@@ -1,0 +1,4 @@
+//! Integration tests of jml-diff, through its public API only.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+mod laws;
