@@ -1,0 +1,138 @@
+//! Vectors that others published: RFC 6962 proofs, signed notes, a whole tiled log, canonical JSON.
+
+use std::fs;
+use std::path::Path;
+
+use base64ct::{Base64, Encoding as _};
+use jml_core::canon;
+use jml_evidence::log::Log;
+use jml_evidence::merkle::{Hash, verify_consistency, verify_inclusion};
+use jml_evidence::note::{Checkpoint, Ed25519Signer, VerifierKey};
+use serde_json::Value;
+
+use crate::shared;
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A hash, or nothing when it has another length: our type holds 32 bytes and no others.
+fn hash(value: &Value) -> Option<Hash> {
+    Base64::decode_vec(value.as_str().unwrap_or("")).ok()?.try_into().ok()
+}
+
+fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut out = Vec::new();
+    for item in fs::read_dir(dir).unwrap() {
+        let path = item.unwrap().path();
+        if path.is_dir() { out.extend(files(&path)) } else { out.push(path) }
+    }
+    out.sort();
+    out
+}
+
+#[test]
+fn rfc6962_proofs() {
+    let Some(dir) = shared("vectors/merkle/testdata") else { return };
+    let (mut ran, mut refused, mut skipped) = (0, 0, 0);
+    for kind in ["inclusion", "consistency"] {
+        for path in files(&dir.join(kind)) {
+            let case = read(&path);
+            let proof: Option<Vec<Hash>> = case["proof"]
+                .as_array()
+                .map_or(Some(Vec::new()), |list| list.iter().map(hash).collect());
+            let number = |name: &str| case[name].as_u64().unwrap_or(u64::MAX);
+            let verdict = proof.and_then(|proof| {
+                Some(if kind == "inclusion" {
+                    let (leaf, root) = (hash(&case["leafHash"])?, hash(&case["root"])?);
+                    verify_inclusion(&leaf, number("leafIdx"), number("treeSize"), &proof, &root)
+                } else {
+                    let (old, new) = (hash(&case["root1"])?, hash(&case["root2"])?);
+                    verify_consistency(number("size1"), number("size2"), &proof, &old, &new)
+                })
+            });
+            let wanted = !case["wantErr"].as_bool().unwrap();
+            match verdict {
+                Some(verdict) => {
+                    assert_eq!(verdict, wanted, "{}", path.display());
+                    ran += 1;
+                }
+                // A hash of another length cannot even be written down here. Refusing it is right, or the
+                // vector is about hashes that this tree does not have.
+                None if !wanted => refused += 1,
+                None => {
+                    println!("skipped {}: hashes of another length", path.display());
+                    skipped += 1;
+                }
+            }
+        }
+    }
+    println!("{ran} proofs run, {refused} refused by the type of a hash, {skipped} skipped");
+    assert!(ran + refused >= 190 && skipped <= 2);
+}
+
+#[test]
+fn signed_notes() {
+    let Some(path) = shared("vectors/notes-and-dsse.json") else { return };
+    let case = &read(&path)["signed_note"][0];
+    let key = VerifierKey::parse(case["vkey"].as_str().unwrap()).unwrap();
+    assert_eq!(key.to_string(), case["vkey"].as_str().unwrap());
+    let note = case["note"].as_str().unwrap();
+    assert_eq!(key.open(note).unwrap(), "This is an example message.\n");
+    assert!(key.open(&note.replace("example message", "exemple message")).is_err());
+    assert!(key.open(&note.replace("Uw2Q", "Uw2R")).is_err());
+}
+
+#[test]
+fn a_whole_log_byte_for_byte() {
+    let (Some(dir), Some(path)) =
+        (shared("vectors/tessera-log"), shared("vectors/notes-and-dsse.json"))
+    else {
+        return;
+    };
+    let case = &read(&path)["tessera_log"];
+    let signer =
+        || Box::new(Ed25519Signer::parse(case["public_test_skey"].as_str().unwrap()).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let ours = folder.path().join("log");
+    let mut log = Log::open(&ours, signer()).unwrap();
+    let wanted = |name: &str| fs::read(dir.join(name)).unwrap();
+    assert_eq!(log.checkpoint().as_bytes(), wanted("checkpoint.0"));
+    for (index, leaf) in case["leaves"].as_array().unwrap().iter().enumerate() {
+        let size = index + 1;
+        // Reopened every time, so that what is on the disk is what counts.
+        drop(log);
+        log = Log::open(&ours, signer()).unwrap();
+        log.append(vec![leaf.as_str().unwrap().as_bytes().to_vec()]).unwrap();
+        assert_eq!(log.checkpoint().as_bytes(), wanted(&format!("checkpoint.{size}")));
+        for name in [format!("tile/0/000.p/{size}"), format!("tile/entries/000.p/{size}")] {
+            assert_eq!(fs::read(ours.join(&name)).unwrap(), wanted(&name), "{name}");
+        }
+    }
+    let key = VerifierKey::parse(case["vkey"].as_str().unwrap()).unwrap();
+    let checkpoint = Checkpoint::parse(key.open(log.checkpoint()).unwrap()).unwrap();
+    assert_eq!((checkpoint.size, checkpoint.origin.as_str()), (15, key.name()));
+    println!("16 checkpoints and 30 tiles are equal");
+}
+
+#[test]
+fn canonical_json() {
+    let Some(dir) = shared("vectors/jcs") else { return };
+    let (mut ran, mut skipped) = (0, 0);
+    for path in files(&dir.join("output")) {
+        let bytes = fs::read(&path).unwrap();
+        // Floats and null have a canonical form there and none here.
+        let narrow = |text: &str| !text.contains("null") && !text.contains(['.', 'E', 'e']);
+        if canon::check(&bytes).is_ok() {
+            ran += 1;
+        } else {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            assert!(!narrow(&text) || text.contains("E"), "{}", path.display());
+            skipped += 1;
+        }
+        let input = fs::read(dir.join("input").join(path.file_name().unwrap())).unwrap();
+        assert!(canon::check(&input).is_err(), "an input with white space is not canonical");
+    }
+    println!("{ran} canonical texts accepted, {skipped} refused because they hold floats or null");
+    assert!(ran >= 2);
+}
