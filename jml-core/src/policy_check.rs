@@ -8,7 +8,7 @@ use crate::entitlement::{EndPolicy, EntitlementRef};
 use crate::id::{AttributeName, OrgUnitId, RoleId};
 use crate::nearest::nearest;
 use crate::policy::{Approvers, Policy};
-use crate::rule::Condition;
+use crate::rule::{Condition, Satisfiable};
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +179,11 @@ impl Check<'_> {
         for (id, rule) in &policy.rules {
             let path = vec!["rules".to_owned(), id.to_string(), "when".to_owned()];
             self.condition(&path, &rule.when);
+            if rule.when.satisfiable(policy) == Satisfiable::Never {
+                let message = format!("rule `{id}` can hold for nobody");
+                let remedy = "look for parts of `when` that exclude each other";
+                self.add("JML-P019", &["rules", id.as_str(), "when"], message, remedy);
+            }
             for (index, role) in rule.roles.iter().enumerate() {
                 self.role(&["rules", id.as_str(), "roles", &index.to_string()], role);
             }

@@ -4,10 +4,12 @@
 //! analysed. It is three-valued: a comparison with an attribute that has no value is unknown, and
 //! unknown never grants, under `not` either.
 
+mod analysis;
 mod eval;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use analysis::Satisfiable;
 pub use eval::{Atom, Evaluation, Truth, View};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;

@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
+mod conditions;
 mod desired_laws;
 mod policy_files;

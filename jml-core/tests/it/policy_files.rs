@@ -104,6 +104,11 @@ fn privileged_overlap_is_refused() {
 }
 
 #[test]
+fn a_rule_for_nobody() {
+    broken("rule_for_nobody", "- { present: manager }", "- { eq: { title: Clerk } }");
+}
+
+#[test]
 fn several_errors_at_once() {
     let text = data("policy.yaml")
         .replacen("roles: [platform-engineer]", "roles: [nobody]", 1)
