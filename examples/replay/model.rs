@@ -31,6 +31,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 pub(crate) struct Model {
     pub(crate) policy: Policy,
     pub(crate) policy_digest: Digest,
+    edited: bool,
     pub(crate) facts: Facts,
     names: Names,
     includes: BTreeMap<String, BTreeSet<String>>,
@@ -97,6 +98,7 @@ impl Model {
         };
         Ok(Self {
             policy_digest: policy.digest()?,
+            edited: false,
             policy,
             facts: Facts::default(),
             names,
@@ -141,11 +143,16 @@ impl Model {
         if edited {
             self.rewrite_rules()?;
             self.policy.version = PolicyVersion::new(format!("{}/{}", set.date, set.subject))?;
-            self.policy_digest = self.policy.digest()?;
             affected.extend(self.members_of(&set.subject));
         }
         if held_changed {
             affected.insert(self.settle_person(&set.subject, at)?);
+        }
+        // The digest is wanted by plans only, and an edit that concerns nobody makes none.
+        self.edited |= edited;
+        if self.edited && !affected.is_empty() {
+            self.policy_digest = self.policy.digest()?;
+            self.edited = false;
         }
         Ok(affected)
     }

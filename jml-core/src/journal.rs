@@ -339,6 +339,16 @@ pub trait JournalStore: Send + Sync + 'static {
     async fn runs(&self) -> Result<Vec<RunId>, JournalError>;
 }
 
+/// Where evidence goes.
+pub trait EvidenceSink: Send + Sync {
+    /// Seals what the journal of one run says, as far as it was not sealed before. Called with the whole
+    /// journal, whenever a run is closed or parked; calling it again must change nothing.
+    ///
+    /// # Errors
+    /// In words, when the evidence could not be made durable. The journal keeps what is missing.
+    fn seal(&self, entries: &[Entry]) -> Result<(), String>;
+}
+
 /// A journal store failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -15,4 +15,4 @@ pub mod view;
 pub use clock::SystemClock;
 pub use drive::{DriveError, Driven, drive};
 pub use engine::{Batch, Engine, EngineError, Request, RunReport, Selection};
-pub use ports::{EvidenceSink, People, Ports, Silent};
+pub use ports::{People, Ports, Silent};

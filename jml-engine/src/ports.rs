@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use jml_core::clock::Clock;
 use jml_core::id::{GateId, IdentityId, ProviderId, RunId, StepId};
-use jml_core::journal::{Entry, JournalStore, RunOutcome};
+use jml_core::journal::{JournalStore, RunOutcome};
 use jml_core::plan::{Gate, Notice, Plan, TaskStep};
 use jml_core::provider::{Consistency, Provider};
 
@@ -47,16 +47,6 @@ pub trait People: Send + Sync {
 pub struct Silent;
 
 impl People for Silent {}
-
-/// Where evidence goes.
-pub trait EvidenceSink: Send + Sync {
-    /// Seals what the journal of one run says, as far as it was not sealed before. Called with the whole
-    /// journal, whenever a run is closed or parked; calling it again must change nothing.
-    ///
-    /// # Errors
-    /// In words, when the evidence could not be made durable. The journal keeps what is missing.
-    fn seal(&self, entries: &[Entry]) -> Result<(), String>;
-}
 
 /// Everything that the driver works with.
 #[derive(Clone)]

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use jml_core::canon::{self, CanonError, Node};
 use jml_core::id::RunId;
-use jml_core::journal::{Entry, Fact};
+use jml_core::journal::{Entry, EvidenceSink, Fact};
 use serde::Serialize;
 
 use crate::RECORD_FORMAT;
@@ -62,6 +63,23 @@ pub struct EvidenceStore {
 impl std::fmt::Debug for EvidenceStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EvidenceStore").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+/// A store behind a lock is the sink of an engine.
+impl EvidenceSink for Mutex<EvidenceStore> {
+    fn seal(&self, entries: &[Entry]) -> Result<(), String> {
+        let mut store = self.lock().unwrap_or_else(PoisonError::into_inner);
+        store.seal(entries).map(drop).map_err(|error| {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                text.push_str(": ");
+                text.push_str(&error.to_string());
+                cause = error.source();
+            }
+            text
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::executor::block_on;
@@ -12,7 +12,6 @@ use jml_connectors::local::LocalDirectory;
 use jml_core::clock::Clock;
 use jml_core::facts::{Facts, MergeReport};
 use jml_core::id::{ProviderId, SourceId};
-use jml_core::journal::Entry;
 use jml_core::policy::Policy;
 use jml_core::policy_file;
 use jml_core::provider::Provider;
@@ -20,7 +19,7 @@ use jml_core::source::{Feed, FeedStats, Source as _};
 use jml_core::time::TzdbZones;
 use jml_engine::feed::{FeedIssue, judge};
 use jml_engine::store::SqliteStore;
-use jml_engine::{Engine, EvidenceSink, Ports, Silent};
+use jml_engine::{Engine, Ports, Silent};
 use jml_evidence::EvidenceStore;
 use jml_evidence::entropy::OsEntropy;
 use jml_evidence::note::{CheckpointSigner as _, Ed25519Signer, VerifierKey};
@@ -50,16 +49,6 @@ pub(crate) struct FeedNews {
     pub(crate) feed: Feed,
     pub(crate) issues: Vec<FeedIssue>,
     pub(crate) merged: MergeReport,
-}
-
-/// Evidence behind a lock, as the engine's sink.
-struct Sink(Mutex<EvidenceStore>);
-
-impl EvidenceSink for Sink {
-    fn seal(&self, entries: &[Entry]) -> Result<(), String> {
-        let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        store.seal(entries).map(drop).map_err(|e| Failure::from(e).to_string())
-    }
 }
 
 impl Project {
@@ -104,7 +93,7 @@ impl Project {
             let dir = config.resolve(&config.evidence.dir);
             let evidence =
                 EvidenceStore::open(&dir, Box::new(signer(&config)?), Box::new(OsEntropy))?;
-            engine = engine.with_evidence(Arc::new(Sink(Mutex::new(evidence))));
+            engine = engine.with_evidence(Arc::new(Mutex::new(evidence)));
         }
         let (facts, facts_version) = document(&store, FACTS)?.unwrap_or_default();
         let (last_feed, feed_version) = match document(&store, FEED)? {

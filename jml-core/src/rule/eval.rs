@@ -1,5 +1,6 @@
 //! Evaluation of conditions: three-valued, total, and able to say why.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -74,17 +75,21 @@ pub struct Evaluation {
     pub atoms: Vec<Atom>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// The value of an attribute, built-in ones included.
     #[must_use]
-    pub fn value(&self, name: &AttributeName) -> Option<AttributeValue> {
+    pub fn value(&self, name: &AttributeName) -> Option<Cow<'a, AttributeValue>> {
+        let built_in = |text| Some(Cow::Owned(AttributeValue::text(text)));
         match name.as_str() {
-            builtin::ENGAGEMENT_KIND => Some(AttributeValue::text(self.engagement.as_str())),
-            builtin::IDENTITY_KIND => Some(AttributeValue::text(match self.identity.kind {
+            builtin::ENGAGEMENT_KIND => built_in(self.engagement.as_str()),
+            builtin::IDENTITY_KIND => built_in(match self.identity.kind {
                 IdentityKind::Person => "person",
                 IdentityKind::NonHuman { .. } => "non_human",
-            })),
-            _ => self.identity.attributes.value(&self.policy.attributes, name, self.at).cloned(),
+            }),
+            _ => {
+                let schema = &self.policy.attributes;
+                self.identity.attributes.value(schema, name, self.at).map(Cow::Borrowed)
+            }
         }
     }
 }

@@ -49,11 +49,11 @@ protected:
   last_holder: [t/role/admin]
 "#;
 
-fn at() -> DateTime<Utc> {
+pub(crate) fn at() -> DateTime<Utc> {
     "2026-03-02T08:00:00Z".parse().unwrap()
 }
 
-fn policy(mode: Mode) -> Policy {
+pub(crate) fn policy(mode: Mode) -> Policy {
     let mut policy = parse_yaml("policy.yaml", POLICY).unwrap();
     policy.modes.default = mode;
     policy
@@ -63,11 +63,11 @@ fn catalogue() -> Vec<EntitlementRef> {
     policy(Mode::Full).entitlements.into_keys().collect()
 }
 
-fn me() -> IdentityId {
+pub(crate) fn me() -> IdentityId {
     IdentityId::new("E1").unwrap()
 }
 
-fn target() -> ProviderId {
+pub(crate) fn target() -> ProviderId {
     ProviderId::new("t").unwrap()
 }
 
@@ -110,7 +110,7 @@ fn wanted(claims: &BTreeSet<usize>, left: bool) -> Desired {
     }
 }
 
-fn account(name: &str, held: &BTreeSet<usize>) -> AccountState {
+pub(crate) fn account(name: &str, held: &BTreeSet<usize>) -> AccountState {
     let all = catalogue();
     let mut state = AccountState::new(AccountId::new(name).unwrap(), "ada", AccountStatus::Active);
     state.external_id = Some(me());
@@ -119,7 +119,7 @@ fn account(name: &str, held: &BTreeSet<usize>) -> AccountState {
     state
 }
 
-fn world(accounts: Vec<AccountState>, complete: bool) -> World {
+pub(crate) fn world(accounts: Vec<AccountState>, complete: bool) -> World {
     let native = VerbSupport::native;
     let descriptor = [
         Verb::CreateAccount,

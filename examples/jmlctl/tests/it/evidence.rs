@@ -35,6 +35,14 @@ fn one_byte_anywhere() {
         assert!(said.contains(&name) || said.contains("disclosure is missing"), "{name}: {said}");
         std::fs::write(&path, &good).unwrap();
     }
+    // A line that nobody sealed.
+    let vault = std::fs::read_dir(project.path("evidence/vault")).unwrap().next().unwrap().unwrap();
+    let good = std::fs::read(vault.path()).unwrap();
+    let mut more = good.clone();
+    more.extend_from_slice(b"WyJzYWx0IiwibmFtZSIsInZhbHVlIl0\n");
+    std::fs::write(vault.path(), &more).unwrap();
+    assert!(project.expect(&["verify"], 5).contains("no record names this disclosure"));
+    std::fs::write(vault.path(), &good).unwrap();
     std::fs::write(project.path("evidence/extra"), "x").unwrap();
     assert!(project.expect(&["verify"], 5).contains("extra: it does not belong here"));
     std::fs::remove_file(project.path("evidence/extra")).unwrap();
