@@ -17,7 +17,7 @@ pub mod tiles;
 pub mod verify;
 
 #[cfg(feature = "fs")]
-pub use store::{EvidenceStore, SealError, Sealed};
+pub use store::{EvidenceStore, SealError, Sealed, SharedStore};
 
 /// The version of the record format that this crate writes and reads.
 pub const RECORD_FORMAT: u16 = 1;

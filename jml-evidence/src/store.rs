@@ -66,10 +66,13 @@ impl std::fmt::Debug for EvidenceStore {
     }
 }
 
-/// A store behind a lock is the sink of an engine.
-impl EvidenceSink for Mutex<EvidenceStore> {
+/// A store behind a lock: the sink of an engine.
+#[derive(Debug)]
+pub struct SharedStore(Mutex<EvidenceStore>);
+
+impl EvidenceSink for SharedStore {
     fn seal(&self, entries: &[Entry]) -> Result<(), String> {
-        let mut store = self.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         store.seal(entries).map(drop).map_err(|error| {
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(&error);
@@ -300,6 +303,12 @@ impl EvidenceStore {
         let mut file =
             fs::OpenOptions::new().create(true).append(true).open(&path).map_err(fail)?;
         file.write_all(lines.as_bytes()).and_then(|()| file.sync_data()).map_err(fail)
+    }
+
+    /// The store as the sink of an engine.
+    #[must_use]
+    pub const fn shared(self) -> SharedStore {
+        SharedStore(Mutex::new(self))
     }
 
     /// The log.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::executor::block_on;
@@ -93,7 +93,7 @@ impl Project {
             let dir = config.resolve(&config.evidence.dir);
             let evidence =
                 EvidenceStore::open(&dir, Box::new(signer(&config)?), Box::new(OsEntropy))?;
-            engine = engine.with_evidence(Arc::new(Mutex::new(evidence)));
+            engine = engine.with_evidence(Arc::new(evidence.shared()));
         }
         let (facts, facts_version) = document(&store, FACTS)?.unwrap_or_default();
         let (last_feed, feed_version) = match document(&store, FEED)? {
