@@ -15,4 +15,11 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Returns at `until` or later; at once when `until` has passed.
     async fn sleep_until(&self, until: DateTime<Utc>);
+
+    /// Returns when `until` has passed; for time limits, where something else is awaited at the same
+    /// time. A virtual clock that jumps for whoever sleeps must not jump for this: the answer that the
+    /// limit is for may need real time.
+    async fn expire_at(&self, until: DateTime<Utc>) {
+        self.sleep_until(until).await;
+    }
 }

@@ -13,7 +13,7 @@ use jml_core::id::{GateId, IdentityId, ProviderId, RunId, StepId};
 use jml_core::journal::{Decision, Entry, EvidenceSink, Fact, JournalError, RunMode};
 use jml_core::plan::{LifecycleKind, Rank};
 use jml_core::policy::Policy;
-use jml_core::provider::{Cx, Descriptor, Error, Snapshot, snapshot};
+use jml_core::provider::{Cx, Descriptor, Error, Overlay, Snapshot, snapshot};
 use jml_core::time::ZoneResolver;
 use jml_diff::lint::{Note, Severity, lint};
 use jml_diff::{PlanError, PlanInput, Planned, Verdict, World, plan};
@@ -24,7 +24,6 @@ use crate::drive::{DriveError, Driven, drive};
 use crate::history::History;
 use crate::machine::{Input, Machine, ReplayError};
 use crate::ports::Ports;
-use crate::simulate::Overlay;
 use crate::store::MemoryStore;
 use crate::view::RunView;
 

@@ -8,7 +8,6 @@ pub mod feed;
 mod history;
 pub mod machine;
 mod ports;
-pub mod simulate;
 pub mod store;
 pub mod view;
 

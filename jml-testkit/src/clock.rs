@@ -65,6 +65,10 @@ impl Clock for ManualClock {
         if self.lock().jumps {
             self.set(until);
         }
+        self.expire_at(until).await;
+    }
+
+    async fn expire_at(&self, until: DateTime<Utc>) {
         futures::future::poll_fn(|cx| {
             let mut inner = self.lock();
             if inner.now >= until {

@@ -1,7 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+pub mod cassette;
 mod clock;
+pub mod conformance;
+
+pub mod fake;
+pub mod journal;
+pub mod log;
+mod macros;
 mod memory;
+pub mod mutants;
+pub mod script;
 
 pub use clock::ManualClock;
-pub use memory::{Memory, State};
+pub use log::CallLog;
+pub use memory::{CatalogueEntry, Memory, MemoryBackdoor, State};
+pub use script::Script;

@@ -46,25 +46,19 @@ impl LocalDirectory {
     /// [`OpenError`] when the file is something else.
     pub fn open(id: ProviderId, path: &Path) -> std::result::Result<Self, OpenError> {
         let connection = store::open(path)?;
-        let keyed = || VerbSupport::native().with_idempotency(Idempotency::Keyed);
         let mut descriptor = Descriptor::new(id, "local directory", env!("CARGO_PKG_VERSION"))
             .with_limits(Limits::new(8, 1000))
-            .with_verb(Verb::CreateAccount, keyed());
-        for verb in [
-            Verb::UpdateAccount,
-            Verb::SetStatus,
-            Verb::DeleteAccount,
-            Verb::Grant,
-            Verb::Revoke,
-            Verb::Exchange,
-            Verb::SetMailbox,
-            Verb::TransferOwnership,
-        ] {
-            descriptor = descriptor.with_verb(verb, VerbSupport::native());
-        }
-        for class in CredentialClass::ALL {
-            descriptor =
-                descriptor.with_verb(Verb::RevokeCredentials(class), VerbSupport::native());
+            .in_process()
+            .checking_versions();
+        for verb in Verb::ALL {
+            let idempotency = match verb {
+                Verb::CreateAccount => Idempotency::Keyed,
+                _ => Idempotency::Natural,
+            };
+            let support = VerbSupport::native()
+                .with_idempotency(idempotency)
+                .with_permission("write access to the file");
+            descriptor = descriptor.with_verb(verb, support);
         }
         for (kind, title) in
             [("group", "Group"), ("app", "Application"), ("licence", "Licence"), ("role", "Role")]

@@ -155,9 +155,10 @@ pub enum MailboxChange {
     ConvertToShared,
 }
 
-/// The name of an operation; what a descriptor declares support for.
+/// The name of an operation; what a descriptor declares support for. Written `grant` or
+/// `revoke_credentials:sessions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "SmolStr", into = "SmolStr")]
 #[non_exhaustive]
 pub enum Verb {
     /// [`Operation::CreateAccount`].
@@ -180,6 +181,79 @@ pub enum Verb {
     SetMailbox,
     /// [`Operation::TransferOwnership`].
     TransferOwnership,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Self; 16] = [
+        Self::CreateAccount,
+        Self::UpdateAccount,
+        Self::SetStatus,
+        Self::DeleteAccount,
+        Self::RevokeCredentials(CredentialClass::Sessions),
+        Self::RevokeCredentials(CredentialClass::RefreshTokens),
+        Self::RevokeCredentials(CredentialClass::ApiKeys),
+        Self::RevokeCredentials(CredentialClass::AppPasswords),
+        Self::RevokeCredentials(CredentialClass::SshKeys),
+        Self::RevokeCredentials(CredentialClass::MfaFactors),
+        Self::RevokeCredentials(CredentialClass::Devices),
+        Self::Grant,
+        Self::Revoke,
+        Self::Exchange,
+        Self::SetMailbox,
+        Self::TransferOwnership,
+    ];
+
+    /// The name in formats.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateAccount => "create_account",
+            Self::UpdateAccount => "update_account",
+            Self::SetStatus => "set_status",
+            Self::DeleteAccount => "delete_account",
+            Self::RevokeCredentials(class) => match class {
+                CredentialClass::Sessions => "revoke_credentials:sessions",
+                CredentialClass::RefreshTokens => "revoke_credentials:refresh_tokens",
+                CredentialClass::ApiKeys => "revoke_credentials:api_keys",
+                CredentialClass::AppPasswords => "revoke_credentials:app_passwords",
+                CredentialClass::SshKeys => "revoke_credentials:ssh_keys",
+                CredentialClass::MfaFactors => "revoke_credentials:mfa_factors",
+                CredentialClass::Devices => "revoke_credentials:devices",
+            },
+            Self::Grant => "grant",
+            Self::Revoke => "revoke",
+            Self::Exchange => "exchange",
+            Self::SetMailbox => "set_mailbox",
+            Self::TransferOwnership => "transfer_ownership",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl From<Verb> for SmolStr {
+    fn from(verb: Verb) -> Self {
+        Self::new_static(verb.as_str())
+    }
+}
+
+/// A text is no verb.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no verb")]
+#[expect(clippy::exhaustive_structs, reason = "names the text and nothing else")]
+pub struct UnknownVerb(pub SmolStr);
+
+impl TryFrom<SmolStr> for Verb {
+    type Error = UnknownVerb;
+
+    fn try_from(text: SmolStr) -> Result<Self, UnknownVerb> {
+        Self::ALL.into_iter().find(|verb| verb.as_str() == text).ok_or(UnknownVerb(text))
+    }
 }
 
 impl Operation {
@@ -213,6 +287,20 @@ impl Operation {
             Self::SetStatus { status } => !status.can_sign_in(),
             Self::RevokeCredentials { .. } | Self::Revoke { .. } => true,
             _ => false,
+        }
+    }
+
+    /// Whether what was read can show the end state. A class of credentials that the target cannot list
+    /// is not readable, and nothing is readable in what nobody looked at.
+    #[must_use]
+    pub fn readable_in(&self, seen: &Observation) -> bool {
+        match (self, seen) {
+            (_, Observation::NotObserved) => false,
+            (Self::RevokeCredentials { class }, Observation::Present(account)) => {
+                account.credentials.contains_key(class)
+            }
+            (Self::SetMailbox(_), Observation::Present(account)) => account.mailbox.is_some(),
+            _ => true,
         }
     }
 

@@ -1,17 +1,21 @@
 //! Descriptors: what a provider can do, said once and truthfully.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::Verb;
-use crate::id::{KindId, ProviderId};
+use crate::id::{AttributeName, KindId, ProviderId};
 
 /// What a provider can do. A verb that is not in the map is not supported; a new verb therefore
 /// defaults to "no".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Descriptor {
+    /// The version of the contract that it was written against.
+    pub contract: Contract,
     /// The configured instance.
     pub id: ProviderId,
     /// What it is, in people's words: `Okta`, `local directory`.
@@ -26,6 +30,50 @@ pub struct Descriptor {
     pub consistency: Consistency,
     /// How hard it may be driven.
     pub limits: Limits,
+    /// Whether calls cross a wire.
+    pub transport: Transport,
+    /// Attributes without which an account cannot be made.
+    pub required_attributes: BTreeSet<AttributeName>,
+    /// Whether a disabled account keeps what it holds. Where it does not, disabling also revokes.
+    pub disabled_keeps_holdings: bool,
+    /// Whether a disabled account can be given something.
+    pub disabled_accepts_grants: bool,
+    /// Whether [`Expect::Version`](super::Expect::Version) is checked by the target.
+    pub checks_versions: bool,
+    /// Whether [`Provider::changes`](super::Provider::changes) is supported.
+    pub feeds_changes: bool,
+}
+
+/// A version of the Provider contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "two numbers for ever")]
+pub struct Contract {
+    /// Grows when a conforming connector may no longer conform.
+    pub major: u16,
+    /// Grows when something was added.
+    pub minor: u16,
+}
+
+impl Contract {
+    /// The version that this crate describes.
+    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+}
+
+impl std::fmt::Display for Contract {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Whether calls cross a wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Transport {
+    /// They do, so an answer can be lost.
+    Remote,
+    /// They do not.
+    InProcess,
 }
 
 impl Descriptor {
@@ -33,6 +81,7 @@ impl Descriptor {
     #[must_use]
     pub fn new(id: ProviderId, product: impl AsRef<str>, version: impl AsRef<str>) -> Self {
         Self {
+            contract: Contract::CURRENT,
             id,
             product: SmolStr::new(product),
             version: SmolStr::new(version),
@@ -40,7 +89,55 @@ impl Descriptor {
             kinds: BTreeMap::new(),
             consistency: Consistency::Immediate,
             limits: Limits::default(),
+            transport: Transport::Remote,
+            required_attributes: BTreeSet::new(),
+            disabled_keeps_holdings: true,
+            disabled_accepts_grants: true,
+            checks_versions: false,
+            feeds_changes: false,
         }
+    }
+
+    /// The same for a target that lives in this process.
+    #[must_use]
+    pub const fn in_process(mut self) -> Self {
+        self.transport = Transport::InProcess;
+        self
+    }
+
+    /// The same with an attribute without which no account can be made.
+    #[must_use]
+    pub fn requiring(mut self, attribute: AttributeName) -> Self {
+        self.required_attributes.insert(attribute);
+        self
+    }
+
+    /// The same for a target on which a disabled account loses what it holds.
+    #[must_use]
+    pub const fn dropping_holdings_when_disabled(mut self) -> Self {
+        self.disabled_keeps_holdings = false;
+        self
+    }
+
+    /// The same for a target that gives nothing to a disabled account.
+    #[must_use]
+    pub const fn refusing_grants_when_disabled(mut self) -> Self {
+        self.disabled_accepts_grants = false;
+        self
+    }
+
+    /// The same for a target that checks version tags.
+    #[must_use]
+    pub const fn checking_versions(mut self) -> Self {
+        self.checks_versions = true;
+        self
+    }
+
+    /// The same for a target that tells what changed since a watermark.
+    #[must_use]
+    pub const fn feeding_changes(mut self) -> Self {
+        self.feeds_changes = true;
+        self
     }
 
     /// The same with a verb.
@@ -79,13 +176,16 @@ impl Descriptor {
 }
 
 /// How a verb is supported.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct VerbSupport {
     /// By whom it is carried out.
     pub mode: SupportMode,
     /// Why sending it twice does no harm.
     pub idempotency: Idempotency,
+    /// How true a preview of it is.
+    pub preview: Fidelity,
     /// The permissions that the credential needs, in the vendor's words.
     pub permissions: Vec<SmolStr>,
 }
@@ -97,8 +197,31 @@ impl VerbSupport {
         Self {
             mode: SupportMode::Native,
             idempotency: Idempotency::Natural,
+            preview: Fidelity::Simulated,
             permissions: Vec::new(),
         }
+    }
+
+    /// Carried out by a person; the engine raises a task and reads the result.
+    #[must_use]
+    pub const fn manual() -> Self {
+        let mut support = Self::native();
+        support.mode = SupportMode::Manual;
+        support
+    }
+
+    /// The same, carried out by several calls of the connector.
+    #[must_use]
+    pub const fn emulated(mut self) -> Self {
+        self.mode = SupportMode::Emulated;
+        self
+    }
+
+    /// The same, with a preview that the target itself checks.
+    #[must_use]
+    pub const fn previewed_by_target(mut self) -> Self {
+        self.preview = Fidelity::ServerValidated;
+        self
     }
 
     /// The same with another reason for being safe to repeat.
@@ -117,7 +240,8 @@ impl VerbSupport {
 }
 
 /// By whom a verb is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SupportMode {
     /// By the target.
@@ -128,8 +252,20 @@ pub enum SupportMode {
     Manual,
 }
 
+/// How true a preview is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fidelity {
+    /// Computed from what was read; the target may still refuse.
+    Simulated,
+    /// The target itself checked the change without making it.
+    ServerValidated,
+}
+
 /// Why sending a change twice does no harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Idempotency {
     /// The second call finds the end state.
@@ -141,25 +277,43 @@ pub enum Idempotency {
 }
 
 /// A kind of entitlement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EntitlementKind {
     /// In people's words.
     pub title: SmolStr,
-    /// Whether an account can hold several of the kind.
+    /// Whether an account can hold several of the kind. Where it cannot, a grant replaces what is
+    /// held and says so ([`SideEffect::Replaced`](super::SideEffect::Replaced)).
     pub many: bool,
+    /// Whether calls cannot give or take it ([`RefusalReason::Immutable`](super::RefusalReason::Immutable)).
+    pub immutable: bool,
 }
 
 impl EntitlementKind {
     /// A kind of which an account can hold several.
     #[must_use]
     pub fn many(title: impl AsRef<str>) -> Self {
-        Self { title: SmolStr::new(title), many: true }
+        Self { title: SmolStr::new(title), many: true, immutable: false }
+    }
+
+    /// A kind of which an account holds at most one.
+    #[must_use]
+    pub fn one(title: impl AsRef<str>) -> Self {
+        Self { many: false, ..Self::many(title) }
+    }
+
+    /// The same, which calls cannot give or take.
+    #[must_use]
+    pub const fn immutable(mut self) -> Self {
+        self.immutable = true;
+        self
     }
 }
 
 /// How soon a write can be read back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Consistency {
     /// At once.
@@ -172,25 +326,39 @@ pub enum Consistency {
 }
 
 /// How hard a provider may be driven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
     /// Changes in flight at once. At least 1.
     pub concurrency: u16,
     /// Largest page.
     pub max_page: u32,
+    /// Calls per second, if the target publishes a figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u32>,
+    /// Calls that may come at once before `per_second` holds. At least 1.
+    pub burst: u32,
 }
 
 impl Limits {
     /// Limits with so many changes in flight and so large pages.
     #[must_use]
     pub const fn new(concurrency: u16, max_page: u32) -> Self {
-        Self { concurrency, max_page }
+        Self { concurrency, max_page, per_second: None, burst: 1 }
+    }
+
+    /// The same with a published rate.
+    #[must_use]
+    pub const fn with_rate(mut self, per_second: u32, burst: u32) -> Self {
+        self.per_second = Some(per_second);
+        self.burst = if burst == 0 { 1 } else { burst };
+        self
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { concurrency: 4, max_page: 100 }
+        Self::new(4, 100)
     }
 }

@@ -1,6 +1,7 @@
 //! Errors of a provider, on three independent axes: what went wrong, whether the change landed, and
 //! when to try again.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ struct Inner {
     applied: Applied,
     retry: RetryAdvice,
     message: SmolStr,
+    context: BTreeMap<SmolStr, SmolStr>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -81,9 +83,33 @@ pub enum RefusalReason {
     Policy,
     /// The connection is read-only.
     ReadOnly,
+    /// More changes than were allowed at once.
+    Budget,
 }
 
 impl ErrorKind {
+    /// Every kind, one reason for refusal standing for all.
+    pub const ALL: [Self; 18] = [
+        Self::Transport,
+        Self::Timeout,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Unauthenticated,
+        Self::PermissionDenied,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::Conflict,
+        Self::Invalid,
+        Self::Refused(RefusalReason::Policy),
+        Self::Exhausted,
+        Self::Unsupported,
+        Self::CursorExpired,
+        Self::ContractViolation,
+        Self::Cancelled,
+        Self::Configuration,
+        Self::Internal,
+    ];
+
     /// What is usually true of the change when this happens.
     #[must_use]
     pub const fn usual_applied(self) -> Applied {
@@ -129,6 +155,7 @@ impl ErrorKind {
             Self::Refused(RefusalReason::LastOwner) => "refused: last owner",
             Self::Refused(RefusalReason::Policy) => "refused by policy",
             Self::Refused(RefusalReason::ReadOnly) => "refused: read-only",
+            Self::Refused(RefusalReason::Budget) => "refused: change budget",
             Self::Exhausted => "exhausted",
             Self::Unsupported => "unsupported",
             Self::CursorExpired => "cursor expired",
@@ -190,6 +217,7 @@ impl Error {
             applied: kind.usual_applied(),
             retry: kind.usual_retry(),
             message: SmolStr::new(message),
+            context: BTreeMap::new(),
             source: None,
         }))
     }
@@ -197,7 +225,7 @@ impl Error {
     /// The provider does not do this verb, and sent nothing.
     #[must_use]
     pub fn unsupported(verb: Verb) -> Self {
-        Self::new(ErrorKind::Unsupported, format!("{verb:?} is not supported"))
+        Self::new(ErrorKind::Unsupported, format!("{verb} is not supported"))
     }
 
     /// The same, with what is known of the change.
@@ -219,6 +247,15 @@ impl Error {
     pub fn retry_after(self, wait: Duration) -> Self {
         let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         self.with_retry(RetryAdvice::After { ms })
+    }
+
+    /// The same, with something that helps whoever reads it: `status`, `request`, `verb`, `target`. No
+    /// secrets. The first value of a name stays.
+    #[must_use]
+    pub fn with_context(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        let name = SmolStr::new_static(name);
+        self.0.context.entry(name).or_insert_with(|| SmolStr::new(value.to_string()));
+        self
     }
 
     /// The same, with its cause.
@@ -252,6 +289,12 @@ impl Error {
         &self.0.message
     }
 
+    /// What helps whoever reads it, by name.
+    #[must_use]
+    pub fn context(&self, name: &str) -> Option<&str> {
+        self.0.context.get(name).map(SmolStr::as_str)
+    }
+
     /// The form that is journalled and sealed.
     #[must_use]
     pub fn record(&self) -> ErrorRecord {
@@ -260,13 +303,35 @@ impl Error {
             applied: self.0.applied,
             retry: self.0.retry,
             message: self.0.message.clone(),
+            context: self.0.context.clone(),
         }
     }
 }
 
+impl From<ErrorRecord> for Error {
+    /// The error again, without its cause.
+    fn from(record: ErrorRecord) -> Self {
+        let ErrorRecord { kind, applied, retry, message, context } = record;
+        Self(Box::new(Inner { kind, applied, retry, message, context, source: None }))
+    }
+}
+
+fn show(
+    f: &mut fmt::Formatter<'_>,
+    kind: ErrorKind,
+    message: &str,
+    context: &BTreeMap<SmolStr, SmolStr>,
+) -> fmt::Result {
+    write!(f, "{}: {message}", kind.as_str())?;
+    for (number, (name, value)) in context.iter().enumerate() {
+        write!(f, "{}{name} {value}", if number == 0 { " (" } else { ", " })?;
+    }
+    if context.is_empty() { Ok(()) } else { f.write_str(")") }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.kind.as_str(), self.0.message)
+        show(f, self.0.kind, &self.0.message, &self.0.context)
     }
 }
 
@@ -295,11 +360,14 @@ pub struct ErrorRecord {
     pub retry: RetryAdvice,
     /// What the connector says about it.
     pub message: SmolStr,
+    /// What helps whoever reads it, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<SmolStr, SmolStr>,
 }
 
 impl fmt::Display for ErrorRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind.as_str(), self.message)
+        show(f, self.kind, &self.message, &self.context)
     }
 }
 

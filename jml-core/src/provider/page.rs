@@ -28,14 +28,17 @@ pub enum Target {
 }
 
 /// What to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; use the constructors")]
 pub struct ListRequest {
     /// Accounts or entitlements.
     pub scope: ListScope,
     /// Where the last page ended; `None` for the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
-    /// Rows per page, if the caller cares.
+    /// Rows per page, if the caller cares. A provider takes its largest page where this is larger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_size: Option<u32>,
 }
 
@@ -54,7 +57,8 @@ impl ListRequest {
 }
 
 /// What is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ListScope {
     /// Every account with what it holds.
@@ -64,12 +68,14 @@ pub enum ListScope {
 }
 
 /// Where a page ended; opaque to everybody but the provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 #[expect(clippy::exhaustive_structs, reason = "opaque text")]
 pub struct Cursor(pub SmolStr);
 
 /// A row of a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Row {
     /// An account with everything that it holds.
@@ -79,7 +85,8 @@ pub enum Row {
 }
 
 /// An entitlement as the target knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "plain data, built by connectors")]
 pub struct EntitlementRecord {
     /// Kind and id.
@@ -89,15 +96,19 @@ pub struct EntitlementRecord {
 }
 
 /// One page. It is either explicitly the last one or says where the next one begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Page {
     rows: Vec<Row>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     next: Option<Cursor>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     omissions: Vec<Omission>,
 }
 
 /// Rows that the target did not show, and why.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "plain data, built by connectors")]
 pub struct Omission {
     /// What is missing.
@@ -119,6 +130,12 @@ impl Page {
         Self { rows, next: Some(next), omissions: Vec::new() }
     }
 
+    /// A page that is followed by another one exactly if there is a cursor.
+    #[must_use]
+    pub fn with_next(rows: Vec<Row>, next: Option<Cursor>) -> Self {
+        Self { rows, next, omissions: Vec::new() }
+    }
+
     /// The same, with rows that the target did not show.
     #[must_use]
     pub fn omitting(mut self, omission: Omission) -> Self {
@@ -136,6 +153,12 @@ impl Page {
     #[must_use]
     pub const fn next(&self) -> Option<&Cursor> {
         self.next.as_ref()
+    }
+
+    /// What the target did not show.
+    #[must_use]
+    pub fn omissions(&self) -> &[Omission] {
+        &self.omissions
     }
 }
 

@@ -252,7 +252,7 @@ impl Machine {
         if let StepState::Applied { recovered, .. } = state {
             if satisfied {
                 self.verified(now, step_id, seen, false);
-            } else if unreadable(op, seen) {
+            } else if !op.readable_in(seen) {
                 self.busy.insert(step_id.clone());
                 self.note(now, Actor::Engine, Fact::AcceptedUnverified { step: step_id });
             } else {
@@ -462,17 +462,6 @@ impl Machine {
             let key = task.key.clone();
             self.note(now, Actor::Person(by), Fact::TaskDone { step, key, proof });
         }
-    }
-}
-
-/// Whether the target offers no way to see the end state.
-fn unreadable(op: &Operation, seen: &Observation) -> bool {
-    match (op, seen) {
-        (_, Observation::NotObserved) => true,
-        (Operation::RevokeCredentials { class }, Observation::Present(account)) => {
-            !account.credentials.contains_key(class)
-        }
-        _ => false,
     }
 }
 

@@ -1,0 +1,363 @@
+//! Fake servers: one pure function from request to response, and three fronts for it.
+//!
+//! - In the process: [`Fake::answer`], for a transport that is a function.
+//! - Behind `wiremock` (feature `wiremock`): [`Fake::responder`].
+//! - On a real socket: [`Fake::serve`], where connections break, hang and are cut short.
+
+pub mod acme;
+mod tcp;
+#[cfg(feature = "wiremock")]
+mod wire_mock;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use jml_core::clock::Clock;
+
+pub use tcp::Server;
+#[cfg(feature = "wiremock")]
+pub use wire_mock::Responder;
+
+/// A request as a fake sees it. The URI is path and query.
+pub type Request = http::Request<Vec<u8>>;
+/// A fake's answer.
+pub type Response = http::Response<Vec<u8>>;
+
+/// A target's API as a state machine: no clock, no network, no randomness.
+pub trait FakeApi: Send + 'static {
+    /// Answers one request at one instant.
+    fn handle(&mut self, request: &Request, now: DateTime<Utc>) -> Response;
+
+    /// Turns on something that real targets do now and then. `false` where the fake has no such thing.
+    fn quirk(&mut self, quirk: Quirk) -> bool {
+        let _ = quirk;
+        false
+    }
+}
+
+/// What real targets do now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Quirk {
+    /// The first page of a listing is empty and is followed by another.
+    EmptyFirstPage,
+    /// The next page is said to be on another host.
+    ForeignNextLink,
+    /// The next page is said to be the page just read.
+    RepeatedCursor,
+}
+
+/// What goes wrong on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WireFault {
+    /// Another answer; nothing lands.
+    Answer {
+        /// Status code.
+        status: u16,
+        /// Headers.
+        headers: Vec<(&'static str, String)>,
+        /// Body.
+        body: String,
+    },
+    /// The connection ends before the request is looked at.
+    ResetBefore,
+    /// The request is carried out, and the connection ends without an answer.
+    ResetAfter,
+    /// The request is carried out, and half of the answer's body arrives.
+    Truncate,
+    /// The request is carried out, and the body is replaced.
+    Body(String),
+    /// No answer until the caller gives up. Nothing lands.
+    Hang,
+}
+
+impl WireFault {
+    /// An answer with a status and a body of the kind that this status has in many places.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        let body = format!(r#"{{"error":{{"code":"E{status}","message":"fault {status}"}}}}"#);
+        Self::Answer { status, headers: Vec::new(), body }
+    }
+
+    /// The same with a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        if let Self::Answer { headers, .. } = &mut self {
+            headers.push((name, value.into()));
+        }
+        self
+    }
+}
+
+/// Which requests a fault is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hits {
+    /// All.
+    All,
+    /// GET and HEAD.
+    Reads,
+    /// The others, without requests for tokens.
+    Changes,
+}
+
+/// A request as it came, for looking at.
+#[derive(Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Recorded {
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Headers by lower-case name.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Recorded {
+    /// Whether the request could change something.
+    #[must_use]
+    pub fn mutates(&self) -> bool {
+        !matches!(self.method.as_str(), "GET" | "HEAD") && !self.target.contains("token")
+    }
+
+    /// Everything as text, for looking for something.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let headers: Vec<String> =
+            self.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let body = String::from_utf8_lossy(&self.body);
+        format!("{} {}\n{}\n\n{body}", self.method, self.target, headers.join("\n"))
+    }
+}
+
+impl fmt::Debug for Recorded {
+    /// Method and target: headers hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.target)
+    }
+}
+
+/// No answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no answer")]
+#[expect(clippy::exhaustive_structs, reason = "says whether the request arrived")]
+pub struct NoAnswer {
+    /// Whether the server may have got the request.
+    pub sent: bool,
+}
+
+/// A fake API with its faults and its record. Clones share it.
+pub struct Fake<A> {
+    inner: Arc<Mutex<Inner<A>>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Inner<A> {
+    api: A,
+    faults: Vec<(Hits, u32, WireFault)>,
+    fired: u32,
+    requests: Vec<Recorded>,
+    down: bool,
+}
+
+impl<A> Clone for Fake<A> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), clock: self.clock.clone() }
+    }
+}
+
+impl<A> fmt::Debug for Fake<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fake").finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a request.
+pub(crate) enum Fate {
+    Answer(Response),
+    Reset,
+    Truncate(Response),
+    Hang,
+}
+
+impl<A: FakeApi> Fake<A> {
+    /// A fake of an API, living by a clock.
+    #[must_use]
+    pub fn new(api: A, clock: Arc<dyn Clock>) -> Self {
+        let (faults, requests) = (Vec::new(), Vec::new());
+        let inner = Inner { api, faults, fired: 0, requests, down: false };
+        Self { inner: Arc::new(Mutex::new(inner)), clock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<A>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at, or changes, the API's state, as another administrator would.
+    pub fn with<T>(&self, look: impl FnOnce(&mut A) -> T) -> T {
+        look(&mut self.lock().api)
+    }
+
+    /// The next `times` requests of these go wrong.
+    pub fn inject(&self, hits: Hits, times: u32, fault: WireFault) {
+        self.lock().faults.push((hits, times, fault));
+    }
+
+    /// How many requests went wrong.
+    #[must_use]
+    pub fn fired(&self) -> u32 {
+        self.lock().fired
+    }
+
+    /// Every request that came.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.lock().requests.clone()
+    }
+
+    /// Forgets the requests that came.
+    pub fn forget(&self) {
+        self.lock().requests.clear();
+    }
+
+    /// Answers a request in the process: the front for a transport that is a function. A fault that a
+    /// function cannot show (a connection cut in the middle) shows as no answer.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn answer(&self, request: &Request) -> Result<Response, NoAnswer> {
+        if self.lock().down {
+            return Err(NoAnswer { sent: false });
+        }
+        match self.decide(request) {
+            Fate::Answer(response) => Ok(response),
+            Fate::Reset | Fate::Truncate(_) | Fate::Hang => Err(NoAnswer { sent: true }),
+        }
+    }
+
+    /// From now on, nobody listens.
+    pub(crate) fn go_down(&self) {
+        self.lock().down = true;
+    }
+
+    pub(crate) fn decide(&self, request: &Request) -> Fate {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let recorded = Recorded {
+            method: request.method().to_string(),
+            target: request.uri().path_and_query().map_or("/", |it| it.as_str()).to_owned(),
+            headers: request
+                .headers()
+                .iter()
+                .map(|(name, value)| {
+                    let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                    (name.to_string(), value)
+                })
+                .collect(),
+            body: request.body().clone(),
+        };
+        let mutates = recorded.mutates();
+        inner.requests.push(recorded);
+        let hit = inner.faults.iter_mut().find(|(hits, left, _)| {
+            *left > 0
+                && match hits {
+                    Hits::All => true,
+                    Hits::Reads => request.method() == http::Method::GET,
+                    Hits::Changes => mutates,
+                }
+        });
+        let fault = hit.map(|(_, left, fault)| {
+            *left -= 1;
+            fault.clone()
+        });
+        let Some(fault) = fault else { return Fate::Answer(inner.api.handle(request, now)) };
+        inner.fired += 1;
+        match fault {
+            WireFault::Answer { status, headers, body } => {
+                let mut response = respond(status, "application/json", body);
+                for (name, value) in headers {
+                    if let Ok(value) = value.parse() {
+                        response.headers_mut().insert(name, value);
+                    }
+                }
+                Fate::Answer(response)
+            }
+            WireFault::ResetBefore => Fate::Reset,
+            WireFault::ResetAfter => {
+                inner.api.handle(request, now);
+                Fate::Reset
+            }
+            WireFault::Truncate => Fate::Truncate(inner.api.handle(request, now)),
+            WireFault::Body(body) => {
+                let mut response = inner.api.handle(request, now);
+                *response.body_mut() = body.into_bytes();
+                // What has no body has one now.
+                if response.status() == http::StatusCode::NO_CONTENT {
+                    *response.status_mut() = http::StatusCode::OK;
+                }
+                Fate::Answer(response)
+            }
+            WireFault::Hang => Fate::Hang,
+        }
+    }
+}
+
+/// What a test may do on the wire between a connector and its target.
+pub trait Wire: Send + Sync + 'static {
+    /// The next `times` requests of these go wrong.
+    fn inject(&self, hits: Hits, times: u32, fault: WireFault);
+    /// How many requests went wrong.
+    fn fired(&self) -> u32;
+    /// Every request that came.
+    fn requests(&self) -> Vec<Recorded>;
+    /// Connections that are open now; `None` where there are none to count.
+    fn active(&self) -> Option<usize>;
+    /// From now on, nobody listens.
+    fn stop(&self);
+    /// Turns on something that real targets do now and then; `false` where the fake cannot.
+    fn quirk(&self, quirk: Quirk) -> bool;
+}
+
+impl<A: FakeApi> Wire for Fake<A> {
+    fn inject(&self, hits: Hits, times: u32, fault: WireFault) {
+        Self::inject(self, hits, times, fault);
+    }
+    fn fired(&self) -> u32 {
+        Self::fired(self)
+    }
+    fn requests(&self) -> Vec<Recorded> {
+        Self::requests(self)
+    }
+    fn active(&self) -> Option<usize> {
+        None
+    }
+    fn stop(&self) {
+        self.go_down();
+    }
+    fn quirk(&self, quirk: Quirk) -> bool {
+        self.with(|api| api.quirk(quirk))
+    }
+}
+
+/// A response with a body of a type.
+#[must_use]
+pub fn respond(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() =
+        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    if !response.body().is_empty() {
+        let kind = http::HeaderValue::from_static(content_type);
+        response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    }
+    response
+}
+
+/// A JSON response.
+#[must_use]
+pub fn json(status: u16, body: &serde_json::Value) -> Response {
+    respond(status, "application/json", body.to_string())
+}

@@ -1,0 +1,5 @@
+//! The kit, tested on itself.
+#![expect(clippy::unwrap_used, reason = "a test may stop")]
+
+mod matrix;
+mod suite;
