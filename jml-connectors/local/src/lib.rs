@@ -119,6 +119,28 @@ impl LocalDirectory {
         tx.commit()
     }
 
+    /// Makes an account, or replaces one, as another administrator would.
+    ///
+    /// # Errors
+    /// [`Error`] when the file cannot be written.
+    pub fn put(&self, account: &AccountState) -> Result<()> {
+        let mut connection = self.lock();
+        let tx = Transaction::begin(&mut connection)?;
+        tx.put(account)?;
+        tx.commit()
+    }
+
+    /// Takes an account away, as another administrator would.
+    ///
+    /// # Errors
+    /// [`Error`] when the file cannot be written.
+    pub fn remove(&self, account: &AccountId) -> Result<()> {
+        let mut connection = self.lock();
+        let tx = Transaction::begin(&mut connection)?;
+        tx.delete(account)?;
+        tx.commit()
+    }
+
     /// Every effective change in order.
     ///
     /// # Errors
