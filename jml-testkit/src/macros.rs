@@ -162,14 +162,15 @@ macro_rules! conformance {
         }
     };
     (@tests $module:ident, $harness:expr, $($behaviour:ident)*) => {
-        mod $module {
-            #[allow(unused_imports, reason = "the expression may need nothing of this")]
-            use super::*;
+        fn $module() -> $crate::conformance::Harness {
+            $harness
+        }
 
+        mod $module {
             $(
                 #[test]
                 fn $behaviour() {
-                    $crate::conformance::assert_behaviour(&$harness, stringify!($behaviour));
+                    $crate::conformance::assert_behaviour(&super::$module(), stringify!($behaviour));
                 }
             )*
 

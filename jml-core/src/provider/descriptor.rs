@@ -147,6 +147,17 @@ impl Descriptor {
         self
     }
 
+    /// The same with several verbs that are supported alike.
+    #[must_use]
+    pub fn with_verbs(
+        mut self,
+        verbs: impl IntoIterator<Item = Verb>,
+        support: &VerbSupport,
+    ) -> Self {
+        self.verbs.extend(verbs.into_iter().map(|verb| (verb, support.clone())));
+        self
+    }
+
     /// The same with a kind of entitlement.
     #[must_use]
     pub fn with_kind(mut self, kind: KindId, what: EntitlementKind) -> Self {

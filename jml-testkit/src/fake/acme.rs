@@ -3,7 +3,7 @@
 //! | request | body | answers |
 //! |---|---|---|
 //! | `GET /users?limit=&after=` | | 200 `{"users": [...], "next": "/users?..."}`; 400 `bad_cursor` |
-//! | `GET /users/{id}`, `GET /users?external_id=` | | 200; 404 |
+//! | `GET /users/{id}`, `GET /owners/{external_id}` | | 200 the user; 404 |
 //! | `POST /users` | `{"name", "external_id", "status", "profile"}` | 201 the user; 409 `name_taken` with the owner's `external_id`; 400 |
 //! | `PATCH /users/{id}` | `{"name"?, "status"?, "profile"?: {"x": null clears}}` | 200 the user; 404; 409 `name_taken`; 412 with `If-Match` |
 //! | `DELETE /users/{id}` | | 204; 404 |
@@ -18,11 +18,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use http::Method;
+use jml_core::account::{AccountState, AccountStatus, CredentialClass};
+use jml_core::attribute::AttributeValue;
+use jml_core::id::AccountId;
 use serde_json::{Value, json as value};
 
-use super::{FakeApi, Quirk, Request, Response, json};
+use super::{Fake, FakeApi, Quirk, Request, Response, json};
+use crate::conformance::Backdoor;
 
 /// The state of the made-up company.
 #[derive(Clone, Debug, Default)]
@@ -306,15 +311,14 @@ impl Acme {
         let parts: Vec<String> = request.uri().path().split('/').skip(1).map(decode).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match (request.method(), parts.as_slice()) {
-            (&Method::GET, ["users"]) => match query(request).get("external_id") {
-                None => self.listing(request, "users"),
-                Some(wanted) => {
-                    let owned = |user: &User| user.external_id.as_ref() == Some(wanted);
-                    let hit = self.users.iter().find(|(_, user)| owned(user));
-                    let rows: Vec<Value> = hit.map(|(id, _)| self.user(id)).into_iter().collect();
-                    json(200, &value!({ "users": rows }))
+            (&Method::GET, ["users"]) => self.listing(request, "users"),
+            (&Method::GET, ["owners", owner]) => {
+                let owned = |user: &User| user.external_id.as_deref() == Some(*owner);
+                match self.users.iter().find(|(_, user)| owned(user)) {
+                    Some((id, _)) => json(200, &self.user(id)),
+                    None => error(404, "no_user", "nobody's user"),
                 }
-            },
+            }
             (&Method::GET, ["groups"]) => self.listing(request, "groups"),
             (&Method::GET, ["users", id]) => match self.user(id) {
                 Value::Null => error(404, "no_user", "there is no such user"),
@@ -345,5 +349,72 @@ impl Acme {
             (&Method::GET, ["me"]) => json(200, &value!({ "scopes": ["users", "groups"] })),
             _ => error(404, "no_such_thing", "there is nothing here"),
         }
+    }
+}
+
+const SESSIONS: CredentialClass = CredentialClass::Sessions;
+
+#[async_trait]
+impl Backdoor for Fake<Acme> {
+    async fn put(&self, account: AccountState) -> AccountId {
+        let id = account.id.to_string();
+        self.with(|acme| {
+            let held = |group: &str| account.holdings.iter().any(|key| key.id.as_str() == group);
+            for (name, group) in &mut acme.groups {
+                if held(name) {
+                    group.members.insert(id.clone());
+                } else {
+                    group.members.remove(&id);
+                }
+            }
+            let texts = account.attributes.iter();
+            let profile = texts.map(|(name, value)| (name.to_string(), value.to_string().into()));
+            let user = User {
+                name: account.user_name.to_string(),
+                external_id: account.external_id.as_ref().map(ToString::to_string),
+                status: account.status.as_str().to_owned(),
+                profile: profile.collect(),
+                sessions: account.credentials.get(&SESSIONS).copied().unwrap_or(0),
+                version: acme.users.get(&id).map_or(1, |user| user.version + 1),
+            };
+            acme.users.insert(id, user);
+        });
+        account.id
+    }
+
+    async fn remove(&self, account: &AccountId) {
+        self.with(|acme| {
+            acme.users.remove(account.as_str());
+            for group in acme.groups.values_mut() {
+                group.members.remove(account.as_str());
+            }
+        });
+    }
+
+    async fn truth(&self) -> Vec<AccountState> {
+        self.with(|acme| acme.users.iter().filter_map(|it| acme.state(it.0, it.1)).collect())
+    }
+}
+
+impl Acme {
+    /// A user as an account of a provider whose groups are of the kind `group`.
+    fn state(&self, id: &str, user: &User) -> Option<AccountState> {
+        let status = match user.status.as_str() {
+            "staged" => AccountStatus::Staged,
+            "active" => AccountStatus::Active,
+            "suspended" => AccountStatus::Suspended,
+            _ => AccountStatus::Disabled,
+        };
+        let mut state = AccountState::new(id.parse().ok()?, &user.name, status);
+        state.external_id = user.external_id.as_deref().and_then(|owner| owner.parse().ok());
+        state.credentials.insert(SESSIONS, user.sessions);
+        for (name, value) in &user.profile {
+            let value = AttributeValue::text(value.as_str().unwrap_or_default());
+            state.attributes.insert(name.parse().ok()?, value);
+        }
+        for (name, _) in self.groups.iter().filter(|(_, group)| group.members.contains(id)) {
+            state.holdings.insert(format!("group/{name}").parse().ok()?);
+        }
+        Some(state)
     }
 }

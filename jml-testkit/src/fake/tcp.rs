@@ -14,6 +14,7 @@ pub struct Server<A: FakeApi> {
     fake: Fake<A>,
     address: SocketAddr,
     shared: Arc<Shared>,
+    listening: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 impl<A: FakeApi> std::fmt::Debug for Server<A> {
@@ -39,7 +40,7 @@ impl<A: FakeApi> Fake<A> {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let (fake, seen) = (self.clone(), shared.clone());
-        thread::Builder::new().name("fake".into()).spawn(move || {
+        let listening = thread::Builder::new().name("fake".into()).spawn(move || {
             for stream in listener.incoming() {
                 if seen.stopped.load(Ordering::SeqCst) {
                     return;
@@ -54,7 +55,8 @@ impl<A: FakeApi> Fake<A> {
                 });
             }
         })?;
-        Ok(Server { fake: self.clone(), address, shared })
+        let listening = Mutex::new(Some(listening));
+        Ok(Server { fake: self.clone(), address, shared, listening })
     }
 }
 
@@ -75,6 +77,11 @@ impl<A: FakeApi> Server<A> {
         if !self.shared.stopped.swap(true, Ordering::SeqCst) {
             // Wakes the listener, so that it sees that it is stopped.
             let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
+            // From here on, nobody listens: a connection that is tried now is refused.
+            let thread = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(thread) = thread {
+                let _ = thread.join();
+            }
             let open = std::mem::take(
                 &mut *self.shared.open.lock().unwrap_or_else(PoisonError::into_inner),
             );
