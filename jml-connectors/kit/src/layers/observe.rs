@@ -51,18 +51,18 @@ async fn confirm(cx: &Cx, change: &Change, outcome: &mut Outcome, next: Next<'_>
         None => change.target()?,
     };
     let mut after = look(cx, &target, next).await;
-    let holds = |seen: &Result<Observation>| {
-        seen.as_ref()
-            .map_or(true, |seen| change.op.satisfied_by(seen) || !change.op.readable_in(seen))
-    };
-    if !holds(&after)
+    let shows =
+        |seen: &Result<Observation>| seen.as_ref().is_ok_and(|seen| change.op.satisfied_by(seen));
+    if !shows(&after)
         && let Consistency::Within { ms } = next.descriptor().consistency
     {
+        // Within the window, what is read may be what was there before.
         let wait = TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(i64::MAX / 2));
         cx.clock().sleep_until(cx.now() + wait).await;
         after = look(cx, &target, next).await;
     }
-    if !holds(&after) {
+    let denied = after.as_ref().is_ok_and(|seen| change.op.readable_in(seen)) && !shows(&after);
+    if denied {
         let text = format!("the target says that it did `{}`, and it does not show", change.op);
         return Err(Error::new(ErrorKind::ContractViolation, text).with_applied(Applied::Unknown));
     }

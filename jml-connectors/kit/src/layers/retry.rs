@@ -181,17 +181,21 @@ impl Retry {
                 Err(error) => error,
             };
             doubt = doubt.join(error.applied());
-            if doubt != Applied::No
-                && let Some(outcome) = self.recover(cx, change, name_was_free, next).await
-            {
-                return Ok(finish(outcome, attempt, waited));
+            let found = match doubt {
+                Applied::No => Found::Nothing,
+                _ => find(cx, change, name_was_free, next).await,
+            };
+            if let Found::Ours(outcome) = found {
+                return Ok(finish(*outcome, attempt, waited));
             }
             let wait = self.wait(cx, &error, attempt, &seed);
-            // Without having seen that the first one is not there, a second one must not be made.
-            let blind = doubt != Applied::No
-                && (idempotency == Idempotency::CheckFirst || change.op.makes_account())
-                && idempotency != Idempotency::Keyed
-                && look(cx, change, next).await.is_err();
+            // Where nobody could look, a second one must not be made.
+            let repeatable = match idempotency {
+                Idempotency::Keyed => true,
+                Idempotency::Natural => !change.op.makes_account(),
+                _ => false,
+            };
+            let blind = matches!(found, Found::Unseen) && !repeatable;
             match wait.filter(|_| !blind) {
                 Some(wait) => {
                     cx.clock().sleep_until(cx.now() + wait).await;
@@ -202,36 +206,38 @@ impl Retry {
             attempt += 1;
         }
     }
+}
 
-    /// The outcome of an earlier attempt, if its end state is there.
-    async fn recover(
-        &self,
-        cx: &Cx,
-        change: &Change,
-        name_was_free: bool,
-        next: Next<'_>,
-    ) -> Option<Outcome> {
-        if let Consistency::Within { ms } = next.descriptor().consistency {
-            // What is read within the window may be what was there before.
-            let wait = TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(i64::MAX / 2));
-            cx.clock().sleep_until(cx.now() + wait).await;
-        }
-        let seen = look(cx, change, next).await.ok()?;
-        if !change.op.satisfied_by(&seen) {
-            return None;
-        }
-        if change.op.makes_account() {
-            let ours = seen.account()?.external_id.is_some();
-            if !ours && !name_was_free {
-                return None;
-            }
-        }
-        let mut outcome = Outcome::changed();
-        outcome.account = seen.account().map(|account| account.id.clone());
-        outcome.recovered = true;
-        outcome.after = seen;
-        Some(outcome)
+/// What a look at the target says of an earlier attempt whose answer was lost.
+enum Found {
+    /// Its end state is there.
+    Ours(Box<Outcome>),
+    /// Its end state is not there.
+    Nothing,
+    /// The look failed.
+    Unseen,
+}
+
+async fn find(cx: &Cx, change: &Change, name_was_free: bool, next: Next<'_>) -> Found {
+    if let Consistency::Within { ms } = next.descriptor().consistency {
+        // What is read within the window may be what was there before.
+        let wait = TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(i64::MAX / 2));
+        cx.clock().sleep_until(cx.now() + wait).await;
     }
+    let seen = match look(cx, change, next).await {
+        Ok(Observation::NotObserved) | Err(_) => return Found::Unseen,
+        Ok(seen) => seen,
+    };
+    let owned = seen.account().is_some_and(|account| account.external_id.is_some());
+    let ours = !change.op.makes_account() || owned || name_was_free;
+    if !change.op.satisfied_by(&seen) || !ours {
+        return Found::Nothing;
+    }
+    let mut outcome = Outcome::changed();
+    outcome.account = seen.account().map(|account| account.id.clone());
+    outcome.recovered = true;
+    outcome.after = seen;
+    Found::Ours(Box::new(outcome))
 }
 
 async fn look(cx: &Cx, change: &Change, next: Next<'_>) -> Result<Observation> {
