@@ -331,7 +331,11 @@ impl Layer for Faults {
             && self.remembers()
         {
             let seen = next.run(cx, &Call::Read(Target::Account(account.clone()))).await?.seen()?;
-            self.lock().before.insert(account.clone(), seen);
+            let mut past = self.lock();
+            // While reads are late, they stay where they are: before the change that made them so.
+            if past.late.get(account).is_none_or(|until| cx.now() >= *until) {
+                past.before.insert(account.clone(), seen);
+            }
         }
         let harmless = |error: Error| error.with_applied(Applied::No);
         match fault {

@@ -1,0 +1,246 @@
+//! The client: addresses, origins, caps, classification; the three fronts of a fake.
+
+use std::sync::Arc;
+
+use jml_connector_kit::auth::Bearer;
+use jml_connector_kit::http::{
+    Client, ClientError, Request, ReqwestTransport, TransportError, kind_of_status, transport_fn,
+};
+use jml_connector_kit::path;
+use jml_core::id::ProviderId;
+use jml_core::provider::{
+    Applied, Change, Cx, ErrorKind, Expect, ListRequest, Operation, Provider, RetryAdvice,
+};
+use jml_testkit::ManualClock;
+use jml_testkit::fake::acme::Acme as Api;
+use jml_testkit::fake::{Fake, Hits, WireFault};
+
+use crate::connector::Acme;
+use crate::runtime;
+
+const TOKEN: &str = "three-fronts-token";
+
+pub(crate) fn cx() -> Cx {
+    Cx::new(Arc::new(ManualClock::jumping(chrono::DateTime::UNIX_EPOCH)))
+}
+
+fn fake() -> Fake<Api> {
+    let clock = Arc::new(ManualClock::jumping(chrono::DateTime::UNIX_EPOCH));
+    Fake::new(Api::new(TOKEN, &["engineers"]), clock)
+}
+
+fn in_process(fake: &Fake<Api>) -> Client {
+    let fake = fake.clone();
+    let transport = transport_fn(move |request| {
+        fake.answer(&request).map_err(|lost| {
+            if lost.sent { TransportError::lost("cut") } else { TransportError::not_sent("down") }
+        })
+    });
+    let client = Client::over("http://localhost", Arc::new(transport)).unwrap();
+    client.authenticated(Bearer::new(TOKEN.to_owned()))
+}
+
+fn acme(client: Client) -> Acme {
+    Acme::new(ProviderId::new("acme").unwrap(), client, "group".parse().unwrap())
+}
+
+/// Does a little of everything, and says what came of it.
+async fn play(provider: &dyn Provider, fake: &Fake<Api>) -> Vec<String> {
+    let mut story = Vec::new();
+    let cx = cx();
+    let mut create = crate::creation("ada");
+    for _ in 0..2 {
+        story.push(format!("{:?}", provider.apply(&cx, &create).await));
+    }
+    let Operation::CreateAccount { external_id, .. } = &mut create.op else { panic!() };
+    *external_id = "somebody-else".parse().unwrap();
+    story.push(format!("{:?}", provider.apply(&cx, &create).await));
+    let grant = Operation::Grant { entitlement: "group/engineers".parse().unwrap() };
+    let account = Some("u00001".parse().unwrap());
+    let change = Change { key: create.key.clone(), account, op: grant, expect: Expect::Any };
+    fake.inject(Hits::Changes, 1, WireFault::status(503).with_header("retry-after", "3"));
+    for _ in 0..2 {
+        story.push(format!("{:?}", provider.apply(&cx, &change).await));
+    }
+    story.push(format!("{:?}", provider.list(&cx, &ListRequest::accounts()).await));
+    story.push(format!("{:?}", provider.list(&cx, &ListRequest::entitlements()).await));
+    story
+}
+
+#[test]
+fn the_three_fronts_answer_alike() {
+    let direct = {
+        let fake = fake();
+        let story = runtime().block_on(play(&acme(in_process(&fake)), &fake));
+        (story, fake.requests().len())
+    };
+    let over_tcp = {
+        let fake = fake();
+        let server = fake.serve().unwrap();
+        let client = Client::new(&server.url()).unwrap();
+        let client = client.authenticated(Bearer::new(TOKEN.to_owned()));
+        let story = runtime().block_on(play(&acme(client), &fake));
+        (story, fake.requests().len())
+    };
+    let over_wiremock = runtime().block_on(async {
+        let fake = fake();
+        let server = wiremock::MockServer::start().await;
+        let mock = wiremock::Mock::given(wiremock::matchers::any());
+        mock.respond_with(fake.responder()).mount(&server).await;
+        let client = Client::new(&server.uri()).unwrap();
+        let client = client.authenticated(Bearer::new(TOKEN.to_owned()));
+        (play(&acme(client), &fake).await, fake.requests().len())
+    });
+    assert_eq!(direct, over_tcp);
+    assert_eq!(direct, over_wiremock);
+    assert!(direct.0.iter().any(|line| line.contains("engineers")), "{direct:?}");
+}
+
+#[test]
+fn base_urls() {
+    for (url, ok) in [
+        ("https://example.test/api/v1", true),
+        ("http://127.0.0.1:8080", true),
+        ("http://[::1]:8080/x", true),
+        ("http://localhost", true),
+        ("http://example.test", false),
+        ("ftp://example.test", false),
+        ("example.test", false),
+        ("https://user:hunter2@example.test", false),
+        ("https://example.test/?token=hunter2", false),
+    ] {
+        let made = Client::new(url);
+        assert_eq!(made.is_ok(), ok, "{url}");
+        if let Err(error) = made {
+            let kind = matches!(error, ClientError::NotEncrypted(_));
+            assert_eq!(kind, url == "http://example.test", "{error}");
+            assert!(!error.to_string().contains("user:"), "{error}");
+        }
+    }
+}
+
+/// What one answer becomes.
+fn answered(
+    mutates: bool,
+    answer: impl Fn() -> Result<http::Response<Vec<u8>>, TransportError> + Send + Sync + 'static,
+) -> jml_core::provider::Result<serde_json::Value> {
+    let client = Client::over("http://localhost/v1", Arc::new(transport_fn(move |_| answer())));
+    let client = client.unwrap().with_cap(1_000);
+    let request = if mutates { Request::post(path!["x"]) } else { Request::get(path!["x"]) };
+    runtime().block_on(client.fetch(&cx(), request))
+}
+
+fn response(status: u16, body: &str) -> http::Response<Vec<u8>> {
+    http::Response::builder().status(status).body(body.as_bytes().to_vec()).unwrap()
+}
+
+#[test]
+fn every_status_has_its_kind_and_its_certainty() {
+    for status in (100..=599).filter(|status| !(200..300).contains(status)) {
+        let Ok(code) = http::StatusCode::from_u16(status) else { continue };
+        for mutates in [true, false] {
+            let error = answered(mutates, move || Ok(response(status, ""))).unwrap_err();
+            assert_eq!(error.kind(), kind_of_status(status), "{code}");
+            assert_eq!(error.context("status"), Some(status.to_string().as_str()));
+            assert_eq!(error.context("path"), Some("/x"));
+            if !mutates {
+                assert_eq!(error.applied(), Applied::No, "{code}: a read changes nothing");
+            } else if status >= 500 && status != 501 || status == 408 || status < 400 {
+                assert_eq!(error.applied(), Applied::Unknown, "{code}");
+            } else {
+                assert_eq!(error.applied(), Applied::No, "{code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lost_answers() {
+    for (lost, kind, applied) in [
+        (TransportError::not_sent("refused"), ErrorKind::Transport, Applied::No),
+        (TransportError::lost("cut"), ErrorKind::Transport, Applied::Unknown),
+        (TransportError::lost("slow").in_time(), ErrorKind::Timeout, Applied::Unknown),
+        (TransportError::not_sent("slow").in_time(), ErrorKind::Timeout, Applied::No),
+    ] {
+        let error = answered(true, move || Err(lost.clone())).unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (kind, applied), "{error}");
+    }
+    let large = answered(true, || Ok(response(200, &"x".repeat(1_001)))).unwrap_err();
+    assert_eq!((large.kind(), large.applied()), (ErrorKind::Transport, Applied::Unknown));
+    let odd = answered(true, || Ok(response(200, "{\"secret\":"))).unwrap_err();
+    assert_eq!((odd.kind(), odd.applied()), (ErrorKind::ContractViolation, Applied::Unknown));
+    assert!(!odd.to_string().contains("secret"), "the body is not quoted: {odd}");
+}
+
+#[test]
+fn what_targets_say_is_shown_in_one_short_line() {
+    let said = |body: &str| {
+        let body = body.to_owned();
+        answered(false, move || Ok(response(400, &body))).unwrap_err().message().to_owned()
+    };
+    assert_eq!(said(r#"{"error":{"message":"no such thing"}}"#), "no such thing");
+    assert_eq!(said(r#"{"errorSummary":"Api validation failed"}"#), "Api validation failed");
+    assert_eq!(said(r#"{"detail":"two\nlines\u001b[31m"}"#), "two lines [31m");
+    assert_eq!(said("<html>"), "Bad Request");
+    assert_eq!(said(&format!(r#"{{"message":"{}"}}"#, "long ".repeat(100))).chars().count(), 301);
+}
+
+#[test]
+fn links_stay_at_home() {
+    let client = Client::over(
+        "https://api.example.test/v1",
+        Arc::new(transport_fn(|request: http::Request<Vec<u8>>| {
+            Ok(response(200, &serde_json::json!(request.uri().to_string()).to_string()))
+        })),
+    )
+    .unwrap();
+    let follow =
+        |link: &str| runtime().block_on(client.fetch::<String>(&cx(), Request::follow(link)));
+    assert_eq!(
+        follow("https://api.example.test/v1/users?after=2").unwrap(),
+        "https://api.example.test/v1/users?after=2"
+    );
+    assert_eq!(follow("/v1/users?after=2").unwrap(), "https://api.example.test/v1/users?after=2");
+    for foreign in [
+        "https://evil.test/v1/users",
+        "http://api.example.test/v1/users",
+        "https://api.example.test:8443/v1/users",
+        "https://api.example.test.evil.test/v1/users",
+        "//evil.test/users",
+        "https://api.example.test@evil.test/",
+        "file:///etc/passwd",
+    ] {
+        let error = follow(foreign).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ContractViolation, "{foreign}");
+        assert_eq!(error.applied(), Applied::No);
+    }
+}
+
+#[test]
+fn a_wait_is_believed_where_it_means_something() {
+    let with = |status: u16| {
+        answered(true, move || {
+            let mut answer = response(status, "");
+            answer.headers_mut().insert("retry-after", "2.5".parse().unwrap());
+            Ok(answer)
+        })
+        .unwrap_err()
+        .retry()
+    };
+    assert_eq!(with(429), RetryAdvice::After { ms: 2_500 });
+    assert_eq!(with(503), RetryAdvice::After { ms: 2_500 });
+    assert_eq!(with(403), RetryAdvice::Never, "a refusal does not pass by waiting");
+}
+
+#[test]
+fn a_real_connection_that_is_refused_changed_nothing() {
+    let server = fake().serve().unwrap();
+    let url = server.url();
+    drop(server);
+    let client = Client::over(&url, Arc::new(ReqwestTransport::new().unwrap())).unwrap();
+    let cx = cx();
+    let call = client.send(&cx, Request::post(path!["users"]));
+    let error = runtime().block_on(call).unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Transport, Applied::No), "{error}");
+    assert!(!error.to_string().contains("127.0.0.1:"), "no address: {error}");
+}
