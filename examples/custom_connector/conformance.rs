@@ -23,6 +23,20 @@ fn the_connector_is_short_and_everything_was_tried() {
     assert!(report.waived().is_empty());
 }
 
+/// What the guide shows is what runs.
+#[test]
+fn the_guide_quotes_the_code() {
+    let guide = include_str!("../../docs/guide/write-a-connector.md");
+    let code =
+        [include_str!("connector.rs"), include_str!("harness.rs"), include_str!("conformance.rs")];
+    let blocks: Vec<&str> =
+        guide.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 7, "{} blocks", blocks.len());
+    for block in blocks {
+        assert!(code.iter().any(|code| code.contains(block)), "not in the code:\n{block}");
+    }
+}
+
 /// Each behaviour gets a company of its own, on a socket of its own.
 fn harness() -> Harness {
     Harness::new(|| async { harness::world(Arc::new(ReqwestTransport::new().expect("TLS"))) })

@@ -52,6 +52,12 @@ impl LaggingJournal {
         self.lock().crash = Some((append, how));
     }
 
+    /// Whether a crash that was asked for is still to come.
+    #[must_use]
+    pub fn is_crash_to_come(&self) -> bool {
+        self.lock().crash.is_some()
+    }
+
     /// How many appends there were.
     #[must_use]
     pub fn appends(&self) -> u32 {

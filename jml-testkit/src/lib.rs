@@ -3,7 +3,8 @@
 pub mod cassette;
 mod clock;
 pub mod conformance;
-
+#[cfg(feature = "engine")]
+pub mod crash;
 pub mod fake;
 pub mod journal;
 pub mod log;
@@ -11,6 +12,8 @@ mod macros;
 mod memory;
 pub mod mutants;
 pub mod script;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 
 pub use clock::ManualClock;
 pub use log::CallLog;

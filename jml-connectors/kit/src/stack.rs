@@ -18,7 +18,7 @@ pub struct Stack {
 
 impl std::fmt::Debug for Stack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let slots: Vec<_> = self.layers.iter().map(|layer| layer.slot()).collect();
+        let slots: Vec<_> = self.layers.iter().map(jml_core::provider::Layer::slot).collect();
         f.debug_struct("Stack").field("slots", &slots).finish_non_exhaustive()
     }
 }

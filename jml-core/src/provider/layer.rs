@@ -60,6 +60,16 @@ pub trait Layer: Send + Sync + 'static {
     async fn call(&self, cx: &Cx, call: &Call, next: Next<'_>) -> Result<Reply>;
 }
 
+#[async_trait]
+impl<L: Layer + ?Sized> Layer for Arc<L> {
+    fn slot(&self) -> Slot {
+        (**self).slot()
+    }
+    async fn call(&self, cx: &Cx, call: &Call, next: Next<'_>) -> Result<Reply> {
+        (**self).call(cx, call, next).await
+    }
+}
+
 /// The rest of a stack. It is `Copy`: a layer may run it more than once.
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
@@ -103,7 +113,7 @@ pub struct Layered {
 
 impl std::fmt::Debug for Layered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let slots: Vec<Slot> = self.layers.iter().map(|layer| layer.slot()).collect();
+        let slots: Vec<Slot> = self.layers.iter().map(Layer::slot).collect();
         f.debug_struct("Layered")
             .field("provider", &self.provider.descriptor().id)
             .field("slots", &slots)
@@ -115,7 +125,7 @@ impl Layered {
     /// A provider behind layers, which are put into the order of their slots.
     #[must_use]
     pub fn new(provider: Arc<dyn Provider>, mut layers: Vec<Arc<dyn Layer>>) -> Self {
-        layers.sort_by_key(|layer| layer.slot());
+        layers.sort_by_key(Layer::slot);
         Self { layers: layers.into(), provider }
     }
 

@@ -178,6 +178,18 @@ pub enum Snapshot {
 }
 
 /// Everything that one provider holds. Only this may yield revokes and orphans.
+///
+/// It cannot be made from a listing that was cut: [`snapshot`] gives [`Snapshot::Incomplete`] then, and
+/// the fields are nobody's.
+///
+/// ```compile_fail
+/// # use std::collections::BTreeMap;
+/// # use jml_core::provider::{CompleteSnapshot, Snapshot};
+/// fn pretend(seen: Snapshot) -> CompleteSnapshot {
+///     let Snapshot::Incomplete { seen, .. } = seen else { panic!() };
+///     CompleteSnapshot { provider: "p".parse().unwrap(), taken_at: Default::default(), accounts: seen }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompleteSnapshot {
     provider: ProviderId,

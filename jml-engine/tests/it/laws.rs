@@ -4,36 +4,36 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use futures::executor::block_on;
-use jml_core::id::{GateId, RunId};
+use jml_core::id::GateId;
 use jml_core::journal::JournalError;
-use jml_core::journal::{Decision, Entry, Fact, RunMode, RunOutcome, SkipReason};
+use jml_core::journal::{Decision, Fact, RunMode, RunOutcome, SkipReason};
 use jml_core::plan::{Need, Plan};
-use jml_core::provider::Verb;
 use jml_engine::machine::{Effect, Input, Machine};
 use jml_engine::{DriveError, Driven, drive};
 
+use jml_core::clock::Clock as _;
+use jml_testkit::crash::{Scene, Trouble};
+
 use crate::support::{
-    Fault, Scene, account, after, gated, grant, joiner, key, known, leaver, mover, person, plan,
-    revoke, start, step, step_id,
+    account, after, gated, grant, joiner, key, known, leaver, mover, person, plan, revoke, scene,
+    start, step, step_id,
 };
 
 fn begin(scene: &Scene, plan: &Plan) -> Machine {
     let limits = scene.ports().limits();
-    Machine::start(plan.clone(), RunMode::Executed, limits, scene.now()).unwrap()
+    Machine::start(plan.clone(), RunMode::Executed, limits, scene.clock().now()).unwrap()
 }
 
 fn go(scene: &Scene, machine: &mut Machine) -> Driven {
     block_on(drive(machine, &scene.ports())).unwrap()
 }
 
-fn facts(scene: &Scene, plan: &Plan) -> Vec<Fact> {
-    let entries: Vec<Entry> = scene.entries(&RunId::of_plan(plan.id()));
-    entries.into_iter().map(|entry| entry.fact).collect()
+fn facts(scene: &Scene) -> Vec<Fact> {
+    scene.entries().into_iter().map(|entry| entry.fact).collect()
 }
 
 #[test]
 fn containment_comes_first() {
-    let scene = Scene::new();
     let mut steps = vec![("a1", step(known("old"), grant("group/c")))];
     steps.push(("z9", {
         let status = jml_core::account::AccountStatus::Disabled;
@@ -41,9 +41,10 @@ fn containment_comes_first() {
     }));
     steps.push(("m5", step(known("old"), revoke("group/a"))));
     let plan = plan(steps);
+    let scene = scene(&plan);
     let mut machine = begin(&scene, &plan);
     go(&scene, &mut machine);
-    let intended: Vec<String> = facts(&scene, &plan)
+    let intended: Vec<String> = facts(&scene)
         .iter()
         .filter_map(|fact| match fact {
             Fact::Intended { step, .. } => Some(step.to_string()),
@@ -55,7 +56,7 @@ fn containment_comes_first() {
 
 #[test]
 fn nothing_is_sent_before_its_intent_is_durable() {
-    let scene = Scene::new();
+    let scene = scene(&mover());
     let mut machine = begin(&scene, &mover());
     let mut recorded = 0;
     // Acknowledge nothing after the opening: no Apply may come.
@@ -66,8 +67,9 @@ fn nothing_is_sent_before_its_intent_is_durable() {
                 machine.handle(start(), Input::Recorded { len: recorded }).unwrap();
             }
             Some(Effect::Observe { provider, target }) => {
-                let cx = jml_core::provider::Cx::new(std::sync::Arc::new(scene.clock.clone()));
-                let seen = jml_core::provider::Provider::read(scene.memory.as_ref(), &cx, &target);
+                let cx = jml_core::provider::Cx::new(std::sync::Arc::new(scene.clock().clone()));
+                let seen =
+                    jml_core::provider::Provider::read(scene.memory().as_ref(), &cx, &target);
                 let result = block_on(seen);
                 machine.handle(start(), Input::Observed { provider, target, result }).unwrap();
             }
@@ -80,19 +82,17 @@ fn nothing_is_sent_before_its_intent_is_durable() {
 
 #[test]
 fn grants_fail_and_revokes_park() {
-    let scene = Scene::new();
     let plan = plan(vec![
         ("s1", step(known("old"), revoke("group/a"))),
         ("s2", step(known("old"), grant("group/c"))),
         ("s3", after(step(known("old"), grant("group/d")), &["s2"], Need::Success)),
         ("s4", after(step(known("old"), revoke("group/b")), &["s2"], Need::Settled)),
     ]);
-    let mut faults = scene.provider.faults.lock().unwrap();
-    faults.extend((0..8).map(|call| (call, Fault::Deny)));
-    drop(faults);
+    let scene = scene(&plan);
+    let scene = (0..8).fold(scene, |scene, call| scene.troubled(call, Trouble::Refuse));
     let mut machine = begin(&scene, &plan);
     assert_eq!(go(&scene, &mut machine), Driven::Closed(RunOutcome::Partial));
-    let facts = facts(&scene, &plan);
+    let facts = facts(&scene);
     let failed = |id: &str| {
         facts.iter().any(|f| matches!(f, Fact::Failed { step, .. } if step.as_str() == id))
     };
@@ -122,14 +122,14 @@ fn gate_plan(quorum: u16) -> Plan {
 fn decide(scene: &Scene, machine: &mut Machine, by: &str, decision: Decision) -> Driven {
     let gate = GateId::new("g1").unwrap();
     let (by, why) = (person(by), "because".into());
-    machine.handle(scene.now(), Input::Decided { gate, by, decision, why }).unwrap();
+    machine.handle(scene.clock().now(), Input::Decided { gate, by, decision, why }).unwrap();
     go(scene, machine)
 }
 
 #[test]
 fn a_gate_delays_only_its_grants() {
-    let scene = Scene::new();
     let plan = gate_plan(2);
+    let scene = scene(&plan);
     let mut machine = begin(&scene, &plan);
     assert!(matches!(go(&scene, &mut machine), Driven::Parked { until: Some(_) }));
     let held = scene.world()[&account("old")].holdings.clone();
@@ -142,7 +142,7 @@ fn a_gate_delays_only_its_grants() {
             Driven::Parked { .. }
         ));
     }
-    let refused = facts(&scene, &plan);
+    let refused = facts(&scene);
     let own = |f: &&Fact| matches!(f, Fact::DecisionRefused { by, why, .. } if by.as_str() == "E1" && why.contains("own access"));
     assert_eq!(refused.iter().filter(own).count(), 1);
     let refused = refused.iter().filter(|f| matches!(f, Fact::DecisionRefused { .. })).count();
@@ -155,12 +155,12 @@ fn a_gate_delays_only_its_grants() {
 #[test]
 fn a_refusal_skips_only_its_steps_and_silence_is_a_refusal() {
     for silent in [false, true] {
-        let scene = Scene::new();
         let plan = gate_plan(1);
+        let scene = scene(&plan);
         let mut machine = begin(&scene, &plan);
         go(&scene, &mut machine);
         let end = if silent {
-            scene.clock.set(start() + TimeDelta::days(8));
+            scene.clock().set(start() + TimeDelta::days(8));
             go(&scene, &mut machine)
         } else {
             decide(&scene, &mut machine, "boss", Decision::Refused)
@@ -174,22 +174,22 @@ fn a_refusal_skips_only_its_steps_and_silence_is_a_refusal() {
 
 #[test]
 fn what_holds_already_is_not_sent() {
-    let scene = Scene::new();
     let plan = plan(vec![("s1", step(known("old"), grant("group/a")))]);
+    let scene = scene(&plan);
     let mut machine = begin(&scene, &plan);
     assert_eq!(go(&scene, &mut machine), Driven::Closed(RunOutcome::Clean));
-    assert!(scene.provider.order.lock().unwrap().is_empty());
-    assert!(facts(&scene, &plan).iter().any(|f| matches!(f, Fact::Verified { already: true, .. })));
+    assert!(scene.memory().state().effects.is_empty());
+    assert!(facts(&scene).iter().any(|f| matches!(f, Fact::Verified { already: true, .. })));
 }
 
 #[test]
 fn drift_stops_a_grant_and_not_a_revoke() {
-    let scene = Scene::new();
-    scene.memory.out_of_band(|state| state.accounts.clear());
     let plan = mover();
+    let scene = scene(&plan);
+    scene.memory().out_of_band(|state| state.accounts.clear());
     let mut machine = begin(&scene, &plan);
     assert_eq!(go(&scene, &mut machine), Driven::Closed(RunOutcome::Partial));
-    let facts = facts(&scene, &plan);
+    let facts = facts(&scene);
     let stale = facts.iter().filter(|f| matches!(f, Fact::Stale { .. })).count();
     let verified = facts.iter().filter(|f| matches!(f, Fact::Verified { .. })).count();
     assert_eq!((stale, verified), (2, 2));
@@ -198,8 +198,8 @@ fn drift_stops_a_grant_and_not_a_revoke() {
 #[test]
 fn supersede_and_cancel_close_the_run() {
     for cancel in [false, true] {
-        let scene = Scene::new();
         let plan = gate_plan(1);
+        let scene = scene(&plan);
         let mut machine = begin(&scene, &plan);
         go(&scene, &mut machine);
         let input = if cancel {
@@ -207,7 +207,7 @@ fn supersede_and_cancel_close_the_run() {
         } else {
             Input::Supersede { by: *joiner().id() }
         };
-        machine.handle(scene.now(), input).unwrap();
+        machine.handle(scene.clock().now(), input).unwrap();
         let wanted = if cancel { RunOutcome::Cancelled } else { RunOutcome::Superseded };
         assert_eq!(go(&scene, &mut machine), Driven::Closed(wanted));
         assert!(!scene.world()[&account("old")].holdings.contains(&key("group/c")));
@@ -216,8 +216,8 @@ fn supersede_and_cancel_close_the_run() {
 
 #[test]
 fn the_second_driver_loses() {
-    let scene = Scene::new();
     let plan = leaver();
+    let scene = scene(&plan);
     let mut first = begin(&scene, &plan);
     let mut second = begin(&scene, &plan);
     go(&scene, &mut first);
@@ -229,22 +229,21 @@ fn the_second_driver_loses() {
 
 #[test]
 fn a_rate_limit_is_a_pause_and_no_failure() {
-    let scene = Scene::new();
-    scene.provider.faults.lock().unwrap().insert(1, Fault::RateLimit);
     let plan = mover();
+    let scene = scene(&plan).troubled(1, Trouble::Throttle);
     let mut machine = begin(&scene, &plan);
     assert_eq!(go(&scene, &mut machine), Driven::Closed(RunOutcome::Clean));
-    assert!(facts(&scene, &plan).iter().any(|f| matches!(f, Fact::ProviderCooling { .. })));
-    assert!(scene.now() >= start() + TimeDelta::milliseconds(700));
+    assert!(facts(&scene).iter().any(|f| matches!(f, Fact::ProviderCooling { .. })));
+    assert!(scene.clock().now() >= start() + TimeDelta::milliseconds(700));
 }
 
 #[test]
 fn a_journal_that_was_tampered_with_is_not_opened() {
-    let scene = Scene::new();
     let plan = mover();
+    let scene = scene(&plan);
     let mut machine = begin(&scene, &plan);
     go(&scene, &mut machine);
-    let good = scene.entries(&RunId::of_plan(plan.id()));
+    let good = scene.entries();
     let limits = || scene.ports().limits();
     let mut swapped = good.clone();
     swapped.swap(1, 2);
@@ -257,6 +256,4 @@ fn a_journal_that_was_tampered_with_is_not_opened() {
     assert!(Machine::open(&edited, limits()).is_err());
     assert!(Machine::open(&good[1..], limits()).is_err());
     assert_eq!(step_id("s1").as_str(), "s1");
-    assert!(!scene.memory.state().catalogue.is_empty());
-    let _ = Verb::Grant;
 }

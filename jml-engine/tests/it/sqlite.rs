@@ -1,6 +1,7 @@
 //! The SQLite store: durable, final, fenced, and not mistaken for somebody else's file.
 
 use futures::executor::block_on;
+use jml_core::clock::Clock as _;
 use jml_core::id::RunId;
 use jml_core::journal::{JournalError, JournalStore as _, RunMode};
 use jml_engine::drive;
@@ -8,19 +9,20 @@ use jml_engine::machine::Machine;
 use jml_engine::store::{SqliteStore, StoreError};
 use rusqlite::Connection;
 
-use crate::support::{Scene, leaver};
+use crate::support::{leaver, scene};
 
 #[test]
 fn a_run_survives_the_file_being_closed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    let scene = Scene::new();
     let plan = leaver();
+    let scene = scene(&plan);
     let run = RunId::of_plan(plan.id());
     let limits = scene.ports().limits();
-    let mut machine = Machine::start(plan, RunMode::Executed, limits.clone(), scene.now()).unwrap();
+    let mut machine =
+        Machine::start(plan, RunMode::Executed, limits.clone(), scene.clock().now()).unwrap();
     block_on(drive(&mut machine, &scene.ports())).unwrap();
-    let entries = scene.entries(&run);
+    let entries = scene.entries();
     let store = SqliteStore::open(&path).unwrap();
     block_on(store.append(&run, 0, &entries[..3])).unwrap();
     drop(store);

@@ -1,8 +1,8 @@
 //! What behaviours are written with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
 use jml_core::account::{AccountState, AccountStatus, CredentialClass, Mailbox};
@@ -44,6 +44,7 @@ pub(super) use ensure;
 pub(super) struct Bench {
     pub(super) world: World,
     keys: AtomicU32,
+    made: Mutex<Vec<AccountId>>,
 }
 
 pub(super) fn fail<T>(why: impl Into<String>) -> Check<T> {
@@ -64,7 +65,7 @@ pub(super) fn person(text: &str) -> Check<IdentityId> {
 
 impl Bench {
     pub(super) fn new(world: World) -> Self {
-        Self { world, keys: AtomicU32::new(0) }
+        Self { world, keys: AtomicU32::new(0), made: Mutex::default() }
     }
 
     pub(super) fn provider(&self) -> &dyn Provider {
@@ -161,7 +162,7 @@ impl Bench {
         outcome.account.ok_or_else(|| Stop::Fail("a creation that names no account".into()))
     }
 
-    /// So many active accounts that hold nothing.
+    /// So many accounts, the same ones each time; active and empty at first.
     pub(super) async fn some(&self, count: usize) -> Check<Vec<AccountId>> {
         if !self.world.accounts.is_empty() {
             let enough = self.world.accounts.get(..count);
@@ -169,10 +170,10 @@ impl Bench {
                 .map(<[_]>::to_vec)
                 .ok_or_else(|| Stop::NotRun(format!("needs {count} accounts")));
         }
-        let mut made = Vec::new();
-        for number in 1..=count {
+        let known = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for number in known.len() + 1..=count {
             let user = format!("user{number}");
-            made.push(match &self.world.backdoor {
+            let account = match &self.world.backdoor {
                 Some(backdoor) => backdoor.put(self.fresh(&user)?).await,
                 None => {
                     if !self.descriptor().supports(Verb::CreateAccount) {
@@ -180,9 +181,11 @@ impl Bench {
                     }
                     self.creates(&user).await?
                 }
-            });
+            };
+            self.made.lock().unwrap_or_else(PoisonError::into_inner).push(account);
         }
-        Ok(made)
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(made.iter().take(count).cloned().collect())
     }
 
     pub(super) async fn one(&self) -> Check<AccountId> {

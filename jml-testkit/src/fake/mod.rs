@@ -1,7 +1,7 @@
 //! Fake servers: one pure function from request to response, and three fronts for it.
 //!
 //! - In the process: [`Fake::answer`], for a transport that is a function.
-//! - Behind `wiremock` (feature `wiremock`): [`Fake::responder`].
+//! - Behind `wiremock` (feature `wiremock`): `Fake::responder`.
 //! - On a real socket: [`Fake::serve`], where connections break, hang and are cut short.
 
 pub mod acme;

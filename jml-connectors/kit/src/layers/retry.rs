@@ -80,7 +80,7 @@ impl Retry {
     }
 
     /// The wait before the attempt after this one; `None` when there is none.
-    fn wait(&self, cx: &Cx, error: &Error, attempt: u32, seed: &Digest) -> Option<TimeDelta> {
+    fn wait(&self, cx: &Cx, error: &Error, attempt: u32, call: &Call) -> Option<TimeDelta> {
         if attempt >= self.policy.attempts {
             return None;
         }
@@ -89,7 +89,7 @@ impl Retry {
             RetryAdvice::Backoff => {
                 let doubled =
                     self.policy.base_ms.saturating_mul(1 << attempt.min(20).saturating_sub(1));
-                jitter(doubled.min(self.policy.max_ms), attempt, seed)
+                jitter(doubled.min(self.policy.max_ms), attempt, &self.seed(call))
             }
             _ => return None,
         };
@@ -134,7 +134,6 @@ impl Layer for Retry {
 
 impl Retry {
     async fn read(&self, cx: &Cx, call: &Call, next: Next<'_>) -> Result<Reply> {
-        let seed = self.seed(call);
         let mut attempt = 1;
         loop {
             match next.run(&cx.clone().with_attempt(attempt), call).await {
@@ -142,7 +141,7 @@ impl Retry {
                     self.earn();
                     return Ok(reply);
                 }
-                Err(error) => match self.wait(cx, &error, attempt, &seed) {
+                Err(error) => match self.wait(cx, &error, attempt, call) {
                     Some(wait) => cx.clock().sleep_until(cx.now() + wait).await,
                     None => return Err(error.with_context("attempts", attempt)),
                 },
@@ -153,7 +152,6 @@ impl Retry {
 
     async fn change(&self, cx: &Cx, change: &Change, next: Next<'_>) -> Result<Reply> {
         let call = Call::Apply(change.clone());
-        let seed = self.seed(&call);
         let support = next.descriptor().verbs.get(&change.op.verb());
         let idempotency = support.map_or(Idempotency::CheckFirst, |support| support.idempotency);
         // Whose account it is that has this name can only be told if nobody had it before.
@@ -188,7 +186,7 @@ impl Retry {
             if let Found::Ours(outcome) = found {
                 return Ok(finish(*outcome, attempt, waited));
             }
-            let wait = self.wait(cx, &error, attempt, &seed);
+            let wait = self.wait(cx, &error, attempt, &call);
             // Where nobody could look, a second one must not be made.
             let repeatable = match idempotency {
                 Idempotency::Keyed => true,

@@ -1,10 +1,5 @@
 //! The kit: layers, client, credentials, and the suite's wire behaviours proven by planted defects.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 mod auth;
 #[path = "../../../../examples/custom_connector/connector.rs"]
