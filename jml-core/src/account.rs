@@ -51,9 +51,17 @@ pub enum AccountStatus {
     Suspended,
     /// Sign-in is blocked because the person left.
     Disabled,
+    /// Sign-in is blocked, and the target keeps what belongs to the account for as long as it must be
+    /// kept: an archived user, an inactive mailbox. Not every target has it
+    /// ([`Descriptor::statuses`](crate::provider::Descriptor::statuses)).
+    Archived,
 }
 
 impl AccountStatus {
+    /// Every status.
+    pub const ALL: [Self; 5] =
+        [Self::Staged, Self::Active, Self::Suspended, Self::Disabled, Self::Archived];
+
     /// Whether sign-in is possible.
     #[must_use]
     pub const fn can_sign_in(self) -> bool {
@@ -68,6 +76,7 @@ impl AccountStatus {
             Self::Active => "active",
             Self::Suspended => "suspended",
             Self::Disabled => "disabled",
+            Self::Archived => "archived",
         }
     }
 }

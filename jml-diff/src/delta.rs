@@ -328,8 +328,11 @@ impl<'a> Work<'a> {
 
     fn status(&mut self, at: &AccountRef, state: &AccountState, to: AccountStatus) {
         let from = state.status;
-        // A disabled account that is wanted staged can't be used to sign in either way.
-        let same = from == to || (from == AccountStatus::Disabled && to == AccountStatus::Staged);
+        // A disabled account that is wanted staged, or an archived one that is wanted disabled, can't be
+        // used to sign in either way.
+        let same = from == to
+            || (from == AccountStatus::Disabled && to == AccountStatus::Staged)
+            || (from == AccountStatus::Archived && to == AccountStatus::Disabled);
         if !same {
             self.out.accounts.push(AccountLine::Status { account: at.clone(), from, to });
         }

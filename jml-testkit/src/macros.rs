@@ -92,6 +92,8 @@ macro_rules! conformance {
             an_account_knows_its_owner
             an_attribute_can_be_cleared
             a_created_account_has_its_attributes
+            declared_statuses_are_reached
+            other_statuses_are_refused
             sessions_are_revoked
             refresh_tokens_are_revoked
             api_keys_are_revoked

@@ -49,6 +49,7 @@ impl LocalDirectory {
         let mut descriptor = Descriptor::new(id, "local directory", env!("CARGO_PKG_VERSION"))
             .with_limits(Limits::new(8, 1000))
             .in_process()
+            .with_statuses(AccountStatus::ALL)
             .checking_versions();
         for verb in Verb::ALL {
             let idempotency = match verb {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::Verb;
+use crate::account::AccountStatus;
 use crate::id::{AttributeName, KindId, ProviderId};
 
 /// What a provider can do. A verb that is not in the map is not supported; a new verb therefore
@@ -34,6 +35,8 @@ pub struct Descriptor {
     pub transport: Transport,
     /// Attributes without which an account cannot be made.
     pub required_attributes: BTreeSet<AttributeName>,
+    /// The statuses that an account can be given.
+    pub statuses: BTreeSet<AccountStatus>,
     /// Whether a disabled account keeps what it holds. Where it does not, disabling also revokes.
     pub disabled_keeps_holdings: bool,
     /// Whether a disabled account can be given something.
@@ -91,6 +94,12 @@ impl Descriptor {
             limits: Limits::default(),
             transport: Transport::Remote,
             required_attributes: BTreeSet::new(),
+            statuses: BTreeSet::from([
+                AccountStatus::Staged,
+                AccountStatus::Active,
+                AccountStatus::Suspended,
+                AccountStatus::Disabled,
+            ]),
             disabled_keeps_holdings: true,
             disabled_accepts_grants: true,
             checks_versions: false,
@@ -109,6 +118,13 @@ impl Descriptor {
     #[must_use]
     pub fn requiring(mut self, attribute: AttributeName) -> Self {
         self.required_attributes.insert(attribute);
+        self
+    }
+
+    /// The same for a target that knows these statuses and no others.
+    #[must_use]
+    pub fn with_statuses(mut self, statuses: impl IntoIterator<Item = AccountStatus>) -> Self {
+        self.statuses = statuses.into_iter().collect();
         self
     }
 

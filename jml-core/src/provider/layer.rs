@@ -163,10 +163,6 @@ impl Provider for Layered {
     }
     /// Each change goes through the layers by itself, so that each is guarded, limited and observed.
     async fn apply_many(&self, cx: &Cx, changes: &[Change]) -> Vec<Result<Outcome>> {
-        let mut outcomes = Vec::with_capacity(changes.len());
-        for change in changes {
-            outcomes.push(self.apply(cx, change).await);
-        }
-        outcomes
+        super::one_by_one(self, cx, changes).await
     }
 }

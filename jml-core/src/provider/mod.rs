@@ -205,12 +205,21 @@ pub trait Provider: Send + Sync + 'static {
     /// # Behavior
     /// As many results as changes, in their order. One failure does not stop the others.
     async fn apply_many(&self, cx: &Cx, changes: &[Change]) -> Vec<Result<Outcome>> {
-        let mut outcomes = Vec::with_capacity(changes.len());
-        for change in changes {
-            outcomes.push(self.apply(cx, change).await);
-        }
-        outcomes
+        one_by_one(self, cx, changes).await
     }
+}
+
+/// The default of [`Provider::apply_many`].
+async fn one_by_one<P: Provider + ?Sized>(
+    provider: &P,
+    cx: &Cx,
+    changes: &[Change],
+) -> Vec<Result<Outcome>> {
+    let mut outcomes = Vec::with_capacity(changes.len());
+    for change in changes {
+        outcomes.push(provider.apply(cx, change).await);
+    }
+    outcomes
 }
 
 #[async_trait]

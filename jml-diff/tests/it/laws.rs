@@ -20,7 +20,7 @@ use jml_core::provider::{
     CompleteSnapshot, Descriptor, Omission, Operation, Snapshot, Verb, VerbSupport,
 };
 use jml_diff::lint::{Severity, lint};
-use jml_diff::{Granted, Ledger, PlanInput, Planned, Verdict, World, delta, plan};
+use jml_diff::{AccountLine, Granted, Ledger, PlanInput, Planned, Verdict, World, delta, plan};
 use proptest::prelude::*;
 
 const POLICY: &str = r#"
@@ -289,6 +289,17 @@ proptest! {
             (None, None) => {}
             _ => prop_assert!(false, "one plans and the other does not"),
         }
+    }
+
+    #[test]
+    fn an_archived_account_of_a_leaver_is_blocked_already(held in some()) {
+        let mut archived = account("a1", &held);
+        archived.status = AccountStatus::Archived;
+        let seen = world(vec![archived], true);
+        let none = BTreeSet::new();
+        let delta = delta(&policy(Mode::Full), &wanted(&none, true), &seen, &Ledger::default());
+        let blocks = delta.accounts.iter().any(|line| matches!(line, AccountLine::Status { .. }));
+        prop_assert!(!blocks);
     }
 
     #[test]

@@ -185,6 +185,10 @@ impl Acme {
         {
             return taken;
         }
+        let known = ["staged", "active", "suspended", "disabled"];
+        if body["status"].as_str().is_some_and(|status| !known.contains(&status)) {
+            return error(400, "bad_status", "there is no such status");
+        }
         let Some(user) = self.users.get_mut(id) else {
             return error(404, "no_user", "there is no such user");
         };

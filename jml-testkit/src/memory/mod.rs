@@ -5,7 +5,7 @@ mod state;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use jml_core::account::{AccountState, CredentialClass};
+use jml_core::account::{AccountState, AccountStatus, CredentialClass};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, AttributeName, KindId, ProviderId};
 use jml_core::provider::{
@@ -36,6 +36,7 @@ impl Memory {
         let mut descriptor = Descriptor::new(id, "memory", env!("CARGO_PKG_VERSION"))
             .with_limits(Limits::new(8, 1000))
             .in_process()
+            .with_statuses(AccountStatus::ALL)
             .checking_versions()
             .feeding_changes();
         for verb in Verb::ALL {
@@ -87,6 +88,13 @@ impl Memory {
     #[must_use]
     pub fn requiring(mut self, attribute: AttributeName) -> Self {
         self.descriptor.required_attributes.insert(attribute);
+        self
+    }
+
+    /// The same for a target that knows these statuses and no others.
+    #[must_use]
+    pub fn with_statuses(mut self, statuses: impl IntoIterator<Item = AccountStatus>) -> Self {
+        self.descriptor.statuses = statuses.into_iter().collect();
         self
     }
 

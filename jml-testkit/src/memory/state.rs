@@ -117,6 +117,12 @@ impl State {
             self.accounts.remove(&id);
             return Ok(Outcome::changed().with_account(id));
         }
+        if let Operation::SetStatus { status } = &change.op
+            && !descriptor.statuses.contains(status)
+        {
+            let text = format!("no account can be made {}", status.as_str());
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
         let before = account.clone();
         change.op.project(account)?;
         let mut side_effects = Vec::new();

@@ -338,4 +338,24 @@ bugs! {
             (_, result) => result,
         }
     }
+    /// Suspended is disabled.
+    suspended_is_disabled |cx, call, next, memo| {
+        match to_status(call) {
+            Some(AccountStatus::Suspended) => {
+                let op = Operation::SetStatus { status: AccountStatus::Disabled };
+                next.run(cx, &instead(call, op)).await
+            }
+            _ => next.run(cx, call).await,
+        }
+    }
+    /// A status that is not there is taken for disabled.
+    unknown_status_is_disabled |cx, call, next, memo| {
+        match (to_status(call), next.run(cx, call).await) {
+            (Some(_), Err(e)) if e.kind() == ErrorKind::Unsupported => {
+                let op = Operation::SetStatus { status: AccountStatus::Disabled };
+                next.run(cx, &instead(call, op)).await
+            }
+            (_, result) => result,
+        }
+    }
 }

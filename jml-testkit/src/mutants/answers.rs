@@ -2,7 +2,7 @@
 
 use jml_core::provider::{
     Call, Contract, Effect, ErrorKind, Expect, Fidelity, Health, Observation, Operation, Outcome,
-    PendingRef, Reply, SupportMode, Verb, Watermark,
+    PendingRef, Preview, Reply, SupportMode, Verb, Watermark,
 };
 
 use super::{Kind, Mutant, bugs, error, lock, op};
@@ -71,6 +71,12 @@ pub(super) fn all() -> Vec<Mutant> {
         },
     ]);
     all
+}
+
+/// A preview that sees nothing and promises everything.
+fn rosy() -> Reply {
+    let (before, after) = (Observation::NotObserved, Observation::NotObserved);
+    Reply::Preview(Box::new(Preview::new(Effect::Changed, before, after, Fidelity::Simulated)))
 }
 
 mod calls {
@@ -147,12 +153,7 @@ mod calls {
         preview_never_fails |cx, call, next, memo| {
             match (next.run(cx, call).await, call) {
                 (Err(_), Call::Preview(_)) => {
-                    Ok(Reply::Preview(Box::new(jml_core::provider::Preview::new(
-                        Effect::Changed,
-                        Observation::NotObserved,
-                        Observation::NotObserved,
-                        Fidelity::Simulated,
-                    ))))
+                    Ok(rosy())
                 }
                 (result, _) => result,
             }
@@ -296,12 +297,7 @@ mod calls {
         preview_of_anything |cx, call, next, memo| {
             match (next.run(cx, call).await, call) {
                 (Err(e), Call::Preview(_)) if e.kind() == ErrorKind::Unsupported => {
-                    Ok(Reply::Preview(Box::new(jml_core::provider::Preview::new(
-                        Effect::Changed,
-                        Observation::NotObserved,
-                        Observation::NotObserved,
-                        Fidelity::Simulated,
-                    ))))
+                    Ok(rosy())
                 }
                 (result, _) => result,
             }

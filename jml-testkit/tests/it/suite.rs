@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jml_core::account::AccountStatus;
 use jml_core::id::ProviderId;
 use jml_core::provider::{EntitlementKind, Verb, VerbSupport};
 use jml_testkit::conformance::{Harness, World};
@@ -46,6 +47,7 @@ pub(crate) fn whole() -> World {
 /// A target that is poor and strict: disabling strips, some verbs are missing, revokes are tickets.
 pub(crate) fn strict() -> World {
     let memory = base()
+        .with_statuses([AccountStatus::Active, AccountStatus::Suspended, AccountStatus::Disabled])
         .dropping_holdings_when_disabled()
         .refusing_grants_when_disabled()
         .without(&[Verb::Exchange, Verb::DeleteAccount])

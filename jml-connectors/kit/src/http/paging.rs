@@ -77,16 +77,78 @@ impl Client {
         places: [&str; 2],
         row: impl Fn(T) -> Row + Send,
     ) -> Result<Page> {
-        let [rows, next] = places;
+        let [at, next] = places;
         let mut page: Value = self.page(cx, asked, first).await?;
         let next = page.pointer(next).and_then(Value::as_str).map(str::to_owned);
-        let found = page.pointer_mut(rows).map(Value::take);
-        let parsed = found.map(serde_json::from_value::<Vec<T>>).and_then(std::result::Result::ok);
-        let rows = parsed.ok_or_else(|| {
-            let text = format!("the page holds no rows at `{rows}`, or others than it should");
-            Error::new(ErrorKind::ContractViolation, text)
-        })?;
-        pages(rows.into_iter().map(row).collect(), asked, next)
+        pages(rows(&mut page, at)?.into_iter().map(row).collect(), asked, next)
+    }
+
+    /// One page of a JSON listing whose cursors are tokens for a query parameter: `pageToken`, `cursor`.
+    /// `places` are the JSON pointers of the rows and of the token.
+    ///
+    /// # Errors
+    /// As [`listing`](Self::listing).
+    pub async fn listing_by_token<T: DeserializeOwned>(
+        &self,
+        cx: &Cx,
+        asked: &ListRequest,
+        first: Request,
+        parameter: &str,
+        places: [&str; 2],
+        row: impl Fn(T) -> Row + Send,
+    ) -> Result<Page> {
+        let request = match &asked.cursor {
+            None => first,
+            Some(cursor) => first.query(parameter, &cursor.0),
+        };
+        let mut page: Value = self.fetch(cx, request).await.map_err(|e| expired(asked, e))?;
+        let [at, next] = places;
+        let next = page.pointer(next).and_then(Value::as_str).map(str::to_owned);
+        pages(rows(&mut page, at)?.into_iter().map(row).collect(), asked, next)
+    }
+
+    /// One page of a JSON listing that counts rows: `parameters` are the names of first row and size
+    /// (`skip` and `limit`), `base` is the number of the first row (0, or 1 for SCIM). A page that is
+    /// shorter than asked for is the last one; a total, if the target shows one at `total`, is believed
+    /// before that, because some targets return fewer rows than asked for.
+    ///
+    /// Rows that come or go while listing move the others: use it only where there is nothing better.
+    ///
+    /// # Errors
+    /// As [`listing`](Self::listing).
+    #[expect(clippy::too_many_arguments, reason = "each is one fact about the vendor's paging")]
+    pub async fn listing_by_offset<T: DeserializeOwned>(
+        &self,
+        cx: &Cx,
+        asked: &ListRequest,
+        first: Request,
+        parameters: [&str; 2],
+        base: u64,
+        size: u32,
+        places: [&str; 2],
+        row: impl Fn(T) -> Row + Send,
+    ) -> Result<Page> {
+        let start = match &asked.cursor {
+            None => base,
+            Some(Cursor(text)) => {
+                text.strip_prefix("row:").and_then(|it| it.parse().ok()).ok_or_else(|| {
+                    Error::new(ErrorKind::CursorExpired, "the cursor is not one of ours")
+                })?
+            }
+        };
+        let [from, most] = parameters;
+        let request = first.query(from, start).query(most, size);
+        let mut page: Value = self.fetch(cx, request).await.map_err(|e| expired(asked, e))?;
+        let [at, total] = places;
+        let total = page.pointer(total).and_then(Value::as_u64);
+        let rows: Vec<T> = rows(&mut page, at)?;
+        let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let end = start.saturating_add(count);
+        let more = match total {
+            Some(total) => count > 0 && end - base < total,
+            None => count >= u64::from(size),
+        };
+        pages(rows.into_iter().map(row).collect(), asked, more.then(|| format!("row:{end}")))
     }
 
     /// One page of a listing whose cursors are links that the target gives: the first request, or the
@@ -101,11 +163,27 @@ impl Client {
         first: Request,
     ) -> Result<T> {
         let Some(Cursor(link)) = &asked.cursor else { return self.fetch(cx, first).await };
-        self.fetch(cx, Request::follow(link.as_str())).await.map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::Invalid => {
-                Error::new(ErrorKind::CursorExpired, error.message())
-            }
-            _ => error,
-        })
+        let followed = self.fetch(cx, Request::follow(link.as_str())).await;
+        followed.map_err(|error| expired(asked, error))
     }
+}
+
+/// What a target says to a cursor that it does not know: not found, or a wrong request.
+fn expired(asked: &ListRequest, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Invalid if asked.cursor.is_some() => {
+            Error::new(ErrorKind::CursorExpired, error.message())
+        }
+        _ => error,
+    }
+}
+
+/// The rows of a page, at a JSON pointer.
+fn rows<T: DeserializeOwned>(page: &mut Value, at: &str) -> Result<Vec<T>> {
+    let found = page.pointer_mut(at).map(Value::take);
+    let parsed = found.map(serde_json::from_value::<Vec<T>>).and_then(std::result::Result::ok);
+    parsed.ok_or_else(|| {
+        let text = format!("the page holds no rows at `{at}`, or others than it should");
+        Error::new(ErrorKind::ContractViolation, text)
+    })
 }

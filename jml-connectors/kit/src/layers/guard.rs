@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use jml_core::provider::{
-    Call, Cx, Error, ErrorKind, Layer, Next, RefusalReason, Reply, Result, Slot,
+    Call, Cx, Error, ErrorKind, Layer, Next, Operation, RefusalReason, Reply, Result, Slot,
 };
 
 /// Holds a provider to its descriptor: a verb that it does not declare is refused before the wire, and
@@ -28,6 +28,13 @@ impl Layer for Guard {
         if change.account.is_none() != change.op.makes_account() {
             let text = format!("{verb} with a wrong number of accounts");
             return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        if let Operation::SetStatus { status } | Operation::CreateAccount { status, .. } =
+            &change.op
+            && !next.descriptor().statuses.contains(status)
+        {
+            let text = format!("no account can be made {}", status.as_str());
+            return Err(Error::new(ErrorKind::Unsupported, text));
         }
         match next.run(cx, call).await {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
@@ -83,7 +90,7 @@ impl Layer for ChangeBudget {
 
     async fn call(&self, cx: &Cx, call: &Call, next: Next<'_>) -> Result<Reply> {
         if let Call::Apply(change) = call
-            && (change.op.takes_away() || change.op == jml_core::provider::Operation::DeleteAccount)
+            && (change.op.takes_away() || change.op == Operation::DeleteAccount)
             && self.spent.fetch_add(1, Ordering::SeqCst) >= self.most
         {
             let text = format!("{} changes that take away were allowed", self.most);

@@ -1,7 +1,7 @@
 //! Time limits, for one attempt and for a whole call.
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures::FutureExt as _;
 use futures::future::{Either, select};
 use jml_core::provider::{Applied, Call, Cx, Error, ErrorKind, Layer, Next, Reply, Result, Slot};
@@ -16,13 +16,16 @@ pub struct Attempt(pub TimeDelta);
 #[expect(clippy::exhaustive_structs, reason = "one setting")]
 pub struct Deadline(pub TimeDelta);
 
-async fn until(
+/// Makes a call that ends after so much time at the latest, and not after the caller's deadline.
+async fn within(
     cx: &Cx,
-    end: DateTime<Utc>,
+    most: TimeDelta,
     call: &Call,
     next: Next<'_>,
     what: &str,
 ) -> Result<Reply> {
+    let end = cx.now() + most;
+    let end = cx.deadline().map_or(end, |deadline| deadline.min(end));
     let limited = cx.clone().with_deadline(end);
     let work = next.run(&limited, call);
     match select(work.boxed(), cx.clock().expire_at(end)).await {
@@ -41,9 +44,7 @@ impl Layer for Attempt {
     }
 
     async fn call(&self, cx: &Cx, call: &Call, next: Next<'_>) -> Result<Reply> {
-        let end = cx.now() + self.0;
-        let end = cx.deadline().map_or(end, |deadline| deadline.min(end));
-        until(cx, end, call, next, "no answer to this attempt in time").await
+        within(cx, self.0, call, next, "no answer to this attempt in time").await
     }
 }
 
@@ -54,8 +55,6 @@ impl Layer for Deadline {
     }
 
     async fn call(&self, cx: &Cx, call: &Call, next: Next<'_>) -> Result<Reply> {
-        let end = cx.now() + self.0;
-        let end = cx.deadline().map_or(end, |deadline| deadline.min(end));
-        until(cx, end, call, next, "no end of the call in time").await
+        within(cx, self.0, call, next, "no end of the call in time").await
     }
 }

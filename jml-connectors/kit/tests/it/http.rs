@@ -9,7 +9,8 @@ use jml_connector_kit::http::{
 use jml_connector_kit::path;
 use jml_core::id::ProviderId;
 use jml_core::provider::{
-    Applied, Change, Cx, ErrorKind, Expect, ListRequest, Operation, Provider, RetryAdvice,
+    Applied, Change, Cursor, Cx, EntitlementRecord, ErrorKind, Expect, ListRequest, Operation,
+    Provider, RetryAdvice, Row,
 };
 use jml_testkit::ManualClock;
 use jml_testkit::fake::acme::Acme as Api;
@@ -243,4 +244,98 @@ fn a_real_connection_that_is_refused_changed_nothing() {
     let error = runtime().block_on(call).unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Transport, Applied::No), "{error}");
     assert!(!error.to_string().contains("127.0.0.1:"), "no address: {error}");
+}
+
+/// A target with eleven rows that pages by tokens at `/t` and by numbers at `/n`, and never gives more
+/// than four.
+fn counting() -> Client {
+    let answer = |request: http::Request<Vec<u8>>| {
+        let query: std::collections::BTreeMap<String, String> =
+            url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes())
+                .into_owned()
+                .collect();
+        let number = |name: &str| query.get(name).map(|text| text.parse::<usize>());
+        let (start, size) = match (number("token").or(number("skip")), number("limit")) {
+            (Some(Err(_)), _) => return Ok(response(400, "")),
+            (start, size) => {
+                (start.map_or(0, Result::unwrap), size.map_or(4, Result::unwrap).min(4))
+            }
+        };
+        let rows: Vec<usize> = (start..11).take(size).collect();
+        let end = start + rows.len();
+        let next = (end < 11).then(|| end.to_string());
+        let body = match request.uri().path() {
+            "/t" => serde_json::json!({ "rows": rows, "nextToken": next }),
+            "/n" => serde_json::json!({ "rows": rows }),
+            "/total" => serde_json::json!({ "rows": rows, "total": 11 }),
+            _ => serde_json::json!({ "items": rows }),
+        };
+        Ok(response(200, &body.to_string()))
+    };
+    Client::over("http://localhost", Arc::new(transport_fn(answer))).unwrap()
+}
+
+#[test]
+fn paging_by_tokens_and_by_numbers() {
+    let client = counting();
+    let row = |number: usize| {
+        let key = format!("group/{number:02}").parse().unwrap();
+        Row::Entitlement(EntitlementRecord { key, title: "".into() })
+    };
+    let page = |way: &str, size: u32, asked: &ListRequest| {
+        let first = Request::get(path![way]);
+        runtime().block_on(async {
+            match way {
+                "t" => {
+                    client
+                        .listing_by_token(
+                            &cx(),
+                            asked,
+                            first,
+                            "token",
+                            ["/rows", "/nextToken"],
+                            row,
+                        )
+                        .await
+                }
+                _ => {
+                    let names = ["skip", "limit"];
+                    client
+                        .listing_by_offset(
+                            &cx(),
+                            asked,
+                            first,
+                            names,
+                            0,
+                            size,
+                            ["/rows", "/total"],
+                            row,
+                        )
+                        .await
+                }
+            }
+        })
+    };
+    // By numbers without a total, a page that is cut short by the target looks like the last one: the
+    // connector must not ask for more than the target gives.
+    for (way, size, all) in
+        [("t", 4, 11), ("n", 4, 11), ("n", 3, 11), ("total", 9, 11), ("n", 9, 4)]
+    {
+        let mut asked = ListRequest::entitlements();
+        let mut seen = 0;
+        loop {
+            let page = page(way, size, &asked).unwrap();
+            seen += page.rows().len();
+            match page.next() {
+                Some(next) => asked.cursor = Some(next.clone()),
+                None => break,
+            }
+        }
+        assert_eq!(seen, all, "{way} {size}");
+        let garbage =
+            ListRequest { cursor: Some(Cursor("junk".into())), ..ListRequest::entitlements() };
+        assert_eq!(page(way, size, &garbage).unwrap_err().kind(), ErrorKind::CursorExpired);
+        let other = page("other", size, &ListRequest::entitlements()).unwrap_err();
+        assert_eq!(other.kind(), ErrorKind::ContractViolation, "{other}");
+    }
 }

@@ -257,4 +257,42 @@ behaviours! {
         let value = state.attributes.get(&one);
         ensure!(value == Some(&AttributeValue::text("Zoölogist")), "it has {value:?}");
     }
+    /// Plans are made with the statuses that the target has; one that is declared and is not there stops a
+    /// leave, or an archive, in the middle.
+    a22 declared_statuses_are_reached BlackBox |bench| {
+        bench.needs(Verb::SetStatus)?;
+        let account = bench.one().await?;
+        for wanted in bench.descriptor().statuses.clone() {
+            // A staged account is made so; nobody goes back to it.
+            if wanted == AccountStatus::Staged {
+                continue;
+            }
+            bench.does(&account, status(wanted)).await?;
+            let Some(state) = bench.truth(&account).await? else { return fail("it is gone") };
+            ensure!(state.status == wanted, "{} becomes {}", wanted.as_str(), state.status.as_str());
+        }
+    }
+    /// A status that the target does not have must not end as another one.
+    a23 other_statuses_are_refused BlackBox |bench| {
+        bench.needs(Verb::SetStatus)?;
+        let account = bench.one().await?;
+        let before = bench.truth(&account).await?;
+        let statuses = &bench.descriptor().statuses;
+        let missing: Vec<AccountStatus> =
+            AccountStatus::ALL.into_iter().filter(|it| !statuses.contains(it)).collect();
+        if missing.is_empty() {
+            return Err(Stop::NotApplicable("every status is declared".into()));
+        }
+        for other in missing {
+            match bench.apply(&account, status(other)).await {
+                Ok(_) => return fail(format!("{} is accepted", other.as_str())),
+                Err(error) => {
+                    let kinds = [ErrorKind::Unsupported, ErrorKind::Invalid];
+                    ensure!(kinds.contains(&error.kind()), "{}: {error}", other.as_str());
+                    ensure!(error.applied() == Applied::No, "it leaves doubt");
+                }
+            }
+        }
+        ensure!(bench.truth(&account).await? == before, "something has changed");
+    }
 }
