@@ -54,6 +54,8 @@ struct Troubled {
     die: Mutex<Option<oneshot::Sender<()>>>,
     /// Changes that were sent before they were written down.
     early: Mutex<Vec<String>>,
+    /// Changes that were sent although their end state was there: whoever looks first does not.
+    needless: Mutex<Vec<String>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -82,6 +84,10 @@ impl Layer for Troubled {
             );
             if !intended {
                 lock(&self.early).push(change.op.to_string());
+            }
+            let seen = next.run(cx, &Call::Read(change.target()?)).await?.seen()?;
+            if change.op.satisfied_by(&seen) {
+                lock(&self.needless).push(change.op.to_string());
             }
         }
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
@@ -137,6 +143,7 @@ impl Scene {
             calls: AtomicU32::new(0),
             die: Mutex::default(),
             early: Mutex::default(),
+            needless: Mutex::default(),
         };
         Self {
             memory: Arc::new(target),
@@ -248,6 +255,10 @@ impl Scene {
                     if !early.is_empty() {
                         return Err(format!("sent before it was written down: {early:?}"));
                     }
+                    let needless = lock(&self.trouble.needless).clone();
+                    if !needless.is_empty() {
+                        return Err(format!("sent although it held already: {needless:?}"));
+                    }
                     return Ok(outcome);
                 }
                 Either::Left((Ok(Driven::Parked { until: Some(until) }), _)) => {
@@ -289,7 +300,8 @@ impl Scene {
 }
 
 /// Crashes a run of a plan at every append, before and after it is durable, and at every call, before
-/// and after it arrives; loses every call, and every answer. Says how many scenarios there were.
+/// and after it arrives; loses every call, every answer, and every end of the journal; crashes and then
+/// loses. Says how many scenarios there were. Steps of the plan must have two attempts at least.
 ///
 /// # Errors
 /// The first scenario that does not end as the calm one, in words.
@@ -327,8 +339,26 @@ pub fn everywhere(
             scenarios += 1;
         }
     }
-    // Every prefix of the journal can be opened.
+    // A crash is nobody's failure: it takes no attempt away from what fails afterwards.
+    for call in 0..calm.calls() {
+        for later in 1..=3 {
+            let crashed = scene()
+                .troubled(call, Trouble::DieBefore)
+                .troubled(call + later, Trouble::LoseBefore);
+            crashed.check(&calm).map_err(|why| format!("call {call}, lost at {later}: {why}"))?;
+            scenarios += 1;
+        }
+    }
+    // A store that lied about a sync has lost the end of the journal.
     let entries = calm.entries();
+    for lost in 1..entries.len() {
+        let crashed = scene();
+        crashed.run()?;
+        crashed.journal.lose_tail(&crashed.trouble.run, lost);
+        crashed.check(&calm).map_err(|why| format!("lost {lost} entries: {why}"))?;
+        scenarios += 1;
+    }
+    // Every prefix of the journal can be opened.
     for end in 1..=entries.len() {
         let prefix = entries.get(..end).unwrap_or_default();
         Machine::open(prefix, calm.ports().limits()).map_err(|e| format!("prefix {end}: {e}"))?;
