@@ -191,3 +191,71 @@ proptest! {
         prop_assert_eq!(first.next_change_at, second.next_change_at);
     }
 }
+
+/// The first and the last day in zones that skip and repeat midnights, as instants: a golden table.
+#[test]
+fn days_of_the_world() {
+    let mut table = String::from("zone | first day | begins (UTC) | last day | ends (UTC) | why\n");
+    for (zone, first, last, why) in [
+        ("Pacific/Auckland", "2026-03-02", "2026-04-05", "summer time ends on the last day"),
+        ("Asia/Kolkata", "2026-03-02", "2026-06-30", "half an hour off the hour"),
+        ("America/Los_Angeles", "2026-03-08", "2026-10-31", "summer time begins on the first day"),
+        ("Asia/Beirut", "2026-03-29", "2026-03-28", "midnight of 29 March does not exist"),
+        ("Atlantic/Azores", "2026-10-25", "2026-10-24", "midnight of 25 October comes twice"),
+        ("Pacific/Apia", "2011-12-30", "2011-12-29", "30 December 2011 never was"),
+        ("America/Santiago", "2026-09-06", "2026-09-05", "midnight of 6 September does not exist"),
+    ] {
+        let zone_id = ZoneId::new(zone).unwrap();
+        let starts = |day: NaiveDate, edge| {
+            jml_core::time::day_start(&TzdbZones, &zone_id, day, edge).unwrap().to_rfc3339()
+        };
+        let begins = starts(date(first), jml_core::time::Edge::Start);
+        let after = date(last).succ_opt().unwrap();
+        let ends = starts(after, jml_core::time::Edge::End);
+        table.push_str(&format!("{zone} | {first} | {begins} | {last} | {ends} | {why}\n"));
+
+        // And that is when access begins and ends, to the second.
+        let mut facts = person(first, None);
+        facts.identity.engagements[0].zone = Some(zone_id.clone());
+        let begins: DateTime<Utc> = begins.parse().unwrap();
+        let state = |facts: &PersonFacts, when| desired(&policy(), facts, &TzdbZones, when).state;
+        let second = chrono::TimeDelta::seconds(1);
+        assert_eq!(state(&facts, begins - second), LifecycleState::PreHire, "{zone}");
+        assert_eq!(state(&facts, begins), LifecycleState::Active, "{zone}");
+        let mut facts = person("2010-01-04", Some(last));
+        facts.identity.engagements[0].zone = Some(zone_id);
+        let ends: DateTime<Utc> = ends.parse().unwrap();
+        assert_eq!(state(&facts, ends - second), LifecycleState::Active, "{zone}");
+        assert_eq!(state(&facts, ends), LifecycleState::Left, "{zone}");
+    }
+    crate::policy_files::golden("tests/golden/time/days.txt", &table);
+}
+
+/// A start date that moves twice moves what is still to come; what was seen at each point follows from the
+/// facts of that point alone.
+#[test]
+fn a_start_date_that_moves_twice() {
+    let seen = |start: &str, when: &str| wanted(&person(start, None), when).state;
+    // On 27 February: first 2 March, then 16 March, then 27 February.
+    let day = "2026-02-27T12:00:00Z";
+    assert_eq!(seen("2026-03-02", day), LifecycleState::PreHire);
+    let later = wanted(&person("2026-03-16", None), day);
+    assert!(later.accounts.is_empty(), "the account's days before the start are not reached");
+    assert_eq!(seen("2026-02-27", day), LifecycleState::Active);
+}
+
+/// A leave date that was in the past when it became known takes access away at once, and says since when
+/// it was due; a feed that is forty days late does the same.
+#[test]
+fn a_leave_date_in_the_past() {
+    for (known, last) in
+        [("2026-06-10T09:00:00Z", "2026-06-05"), ("2026-08-10T09:00:00Z", "2026-06-30")]
+    {
+        let mut facts = person("2026-03-02", Some(last));
+        facts.identity.engagements[0].recorded_at = at(known);
+        let left = wanted(&facts, known);
+        assert_eq!(left.state, LifecycleState::Left);
+        assert!(left.claims.is_empty() && left.ended_at.unwrap() < at(known));
+        assert_eq!(left.accounts.values().next().unwrap().status, AccountStatus::Disabled);
+    }
+}

@@ -11,7 +11,7 @@ fn data(name: &str) -> String {
 }
 
 /// Compares with a golden file; `JML_UPDATE_GOLDEN=1` writes it.
-fn golden(path: &str, text: &str) {
+pub(crate) fn golden(path: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("JML_UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
