@@ -79,7 +79,8 @@ impl Machine {
             .iter()
             .filter(|(id, state)| state.end().is_none() && !self.missed.contains(*id))
             .filter_map(|(id, _)| Some((id.clone(), self.plan.steps().get(id)?.deadline?)))
-            .filter(|(_, deadline)| *deadline < now)
+            // At its instant, too: `poll_timeout` asks to be woken then, and must not ask again.
+            .filter(|(_, deadline)| *deadline <= now)
             .collect();
         for (step, deadline) in late {
             self.note(now, Actor::Engine, Fact::DeadlineMissed { step, deadline });
@@ -236,7 +237,7 @@ impl Machine {
                     .cloned()
                     .collect();
                 for id in waiting {
-                    self.fail(now, &id, &error);
+                    self.fail(now, &id, &error, Failed::ToRead);
                 }
             }
         }
@@ -320,7 +321,7 @@ impl Machine {
         self.rechecks.remove(id);
         let text = "the target answered, and the change was not there when read back";
         let error = Error::new(ErrorKind::ContractViolation, text).with_retry(RetryAdvice::Backoff);
-        self.fail(now, id, &error);
+        self.fail(now, id, &error, Failed::ToChange);
     }
 
     /// Sends what was recorded as intended.
@@ -375,17 +376,25 @@ impl Machine {
                     let until = now + wait;
                     self.note(now, Actor::Engine, Fact::ProviderCooling { provider, until });
                 }
-                self.fail(now, &id, &error);
+                self.fail(now, &id, &error, Failed::ToChange);
             }
         }
     }
 
-    /// An attempt failed. Grants fail for good when nothing helps; what takes away never does.
-    fn fail(&mut self, now: DateTime<Utc>, id: &StepId, error: &Error) {
+    /// An attempt failed. Grants fail for good when nothing helps; what takes away never does, and
+    /// neither does what may have landed and cannot be read back.
+    fn fail(&mut self, now: DateTime<Utc>, id: &StepId, error: &Error, failed: Failed) {
         let Some(step) = self.plan.steps().get(id) else { return };
-        let attempts = self.steps.get(id).map_or(0, StepState::attempts).max(1);
-        let takes =
-            step.rank == Rank::Contain || step.operation().is_some_and(Operation::takes_away);
+        let state = self.steps.get(id);
+        let before = state.map_or(0, StepState::attempts);
+        let attempts = match failed {
+            Failed::ToChange => before.max(1),
+            Failed::ToRead => before + 1,
+        };
+        let unread = failed == Failed::ToRead && state.is_some_and(StepState::doubt);
+        let takes = step.rank == Rank::Contain
+            || step.operation().is_some_and(Operation::takes_away)
+            || unread;
         let exhausted = attempts >= step.retry.attempts;
         let hopeless = error.retry() == RetryAdvice::Never && error.applied() == Applied::No;
         let wait = match error.retry() {
@@ -463,6 +472,15 @@ impl Machine {
             self.note(now, Actor::Person(by), Fact::TaskDone { step, key, proof });
         }
     }
+}
+
+/// What an attempt failed at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    /// The account could not be read; nothing was sent.
+    ToRead,
+    /// The change was sent, or answered, and failed.
+    ToChange,
 }
 
 /// Whether the account is not the one that the plan was made for any more. Looks only at what the step

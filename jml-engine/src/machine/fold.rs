@@ -101,13 +101,13 @@ impl Machine {
             }
             Fact::Deferred { step, retry_at, error } => {
                 let state = self.open_step(step)?;
-                let (attempt, doubt) = (state.attempts(), state.join_doubt(error.applied));
+                let (attempt, doubt) = (state.failures(), state.join_doubt(error.applied));
                 let retry_at = *retry_at;
                 *state = StepState::Backoff { attempt, retry_at, doubt, parked: false };
             }
             Fact::Parked { step, retry_at, error } => {
                 let state = self.open_step(step)?;
-                let (attempt, doubt) = (state.attempts(), state.join_doubt(error.applied));
+                let (attempt, doubt) = (state.failures(), state.join_doubt(error.applied));
                 let retry_at = *retry_at;
                 *state = StepState::Backoff { attempt, retry_at, doubt, parked: true };
             }

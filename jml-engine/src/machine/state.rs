@@ -109,6 +109,14 @@ impl StepState {
         }
     }
 
+    /// Attempts after one more failure: a change that was sent is counted already, a read is not.
+    pub(super) const fn failures(&self) -> u32 {
+        match self {
+            Self::Intended { attempt, .. } | Self::Applied { attempt, .. } => *attempt,
+            other => other.attempts().saturating_add(1),
+        }
+    }
+
     /// Whether an earlier attempt may have landed without anybody knowing.
     pub(super) const fn doubt(&self) -> bool {
         // An answer that was not read back yet is a doubt too: something was sent.

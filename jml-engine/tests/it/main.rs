@@ -4,5 +4,6 @@
 mod brakes;
 mod crash;
 mod laws;
+mod outage;
 mod sqlite;
 mod support;
