@@ -12,6 +12,7 @@ mod macros;
 mod memory;
 pub mod mutants;
 pub mod script;
+pub mod stores;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 

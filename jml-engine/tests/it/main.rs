@@ -6,4 +6,5 @@ mod crash;
 mod laws;
 mod outage;
 mod sqlite;
+mod stores;
 mod support;
