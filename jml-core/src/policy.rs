@@ -188,6 +188,8 @@ impl Modes {
 #[serde(deny_unknown_fields, default)]
 #[expect(clippy::exhaustive_structs, reason = "plain data, built by policy files")]
 pub struct Brakes {
+    /// Most accounts that may be made in one batch.
+    pub max_creates: Option<u32>,
     /// Most people who may lose their account in one batch.
     pub max_leavers: Option<u32>,
     /// Largest share of all people who may lose their account in one batch, in per mille.
@@ -211,6 +213,7 @@ pub struct Brakes {
 impl Default for Brakes {
     fn default() -> Self {
         Self {
+            max_creates: None,
             max_leavers: None,
             max_leavers_permille: Some(100),
             min_population: 20,

@@ -8,8 +8,9 @@ use jml_core::canon::CanonError;
 use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementRef;
 use jml_core::id::IdentityId;
-use jml_core::plan::LifecycleKind;
+use jml_core::plan::{LifecycleKind, Step};
 use jml_core::policy::Brakes;
+use jml_core::provider::Operation;
 use jml_diff::{Planned, Verdict, World};
 use serde::Serialize;
 
@@ -95,6 +96,12 @@ pub fn judge(
         // A share of few is never less than one: somebody must be able to leave.
         permille.filter(|_| enough).map(|p| (of * u64::from(p) / 1000).max(1))
     };
+    over(
+        "max_creates",
+        brakes.max_creates.map(u64::from),
+        count.creates,
+        "new accounts".to_owned(),
+    );
     let leavers = count.leavers;
     over("max_leavers", brakes.max_leavers.map(u64::from), leavers, "leavers".to_owned());
     let limit = share(brakes.max_leavers_permille, population);
@@ -141,6 +148,7 @@ fn name(batch: &[Planned]) -> Result<Digest, CanonError> {
 
 #[derive(Default)]
 struct Count {
+    creates: u64,
     leavers: u64,
     privileged: u64,
     revokes: BTreeMap<EntitlementRef, u64>,
@@ -159,6 +167,9 @@ impl Count {
         };
         let mut count = Self::default();
         for planned in plans().filter(|planned| Some(&planned.delta.identity) != exempt) {
+            let steps = planned.plan.iter().flat_map(|plan| plan.steps().values());
+            let makes = |op: &Operation| u64::from(op.makes_account());
+            count.creates += steps.filter_map(Step::operation).map(makes).sum::<u64>();
             count.leavers += u64::from(leaves(&planned));
             for line in planned.delta.with(Verdict::Revoke) {
                 count.privileged += u64::from(line.sensitivity.is_critical());

@@ -25,10 +25,11 @@ pub struct StoreCheck {
 
 type Check = Result<(), String>;
 type Store = Arc<dyn JournalStore>;
+type Named = (&'static str, fn(&Store) -> Check);
 
 /// Puts a store through every check. `make` gives a fresh, empty one each time.
 pub fn check(make: impl Fn() -> Store) -> Vec<StoreCheck> {
-    let checks: [(&'static str, fn(&Store) -> Check); 9] = [
+    let checks: [Named; 9] = [
         ("a run that nobody opened is empty", unopened),
         ("what was appended is loaded, in order", in_order),
         ("an append in parts is the same as at once", in_parts),
@@ -39,10 +40,7 @@ pub fn check(make: impl Fn() -> Store) -> Vec<StoreCheck> {
         ("every character survives", characters),
         ("of appends at once, one succeeds", raced),
     ];
-    let run = |(name, check): (&'static str, fn(&Store) -> Check)| StoreCheck {
-        name,
-        failure: check(&make()).err(),
-    };
+    let run = |(name, check): Named| StoreCheck { name, failure: check(&make()).err() };
     checks.into_iter().map(run).collect()
 }
 

@@ -156,6 +156,7 @@ pub(super) static MODE: Section = Section {
 
 pub(super) static BRAKES: Section = Section {
     keys: &[
+        key("max_creates", Shape::Count, "Most accounts made in one batch."),
         key("max_leavers", Shape::Count, "Most leavers in one batch."),
         key("max_leavers_share", Shape::Share, "Largest share of all people."),
         key("min_population", Shape::Count, "Shares apply from here on."),

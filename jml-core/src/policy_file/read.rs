@@ -611,6 +611,7 @@ impl Reader {
             fields.get(name).map_or(default, |t| reader.share(t))
         };
         Brakes {
+            max_creates: fields.get("max_creates").and_then(|t| self.count(t)),
             max_leavers: fields.get("max_leavers").and_then(|t| self.count(t)),
             max_leavers_permille: share(self, "max_leavers_share", default.max_leavers_permille),
             min_population: fields

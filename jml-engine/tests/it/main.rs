@@ -1,6 +1,7 @@
 //! Integration tests of jml-engine, through its public API only.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
+mod batches;
 mod brakes;
 mod crash;
 mod laws;
