@@ -45,7 +45,15 @@ enum Wrong {
     CutsAtZero,
 }
 
-struct Broken(Wrong, Mutex<(Vec<RunId>, BTreeMap<RunId, Vec<Entry>>)>);
+struct Broken(Wrong, Mutex<Held>);
+
+/// Runs in the order in which they were opened, and their entries.
+type Held = (Vec<RunId>, BTreeMap<RunId, Vec<Entry>>);
+
+/// The first two characters of a run's name.
+fn prefix(run: &RunId) -> RunId {
+    RunId::new(run.as_str().chars().take(2).collect::<String>()).unwrap()
+}
 
 #[async_trait]
 impl JournalStore for Broken {
@@ -56,7 +64,7 @@ impl JournalStore for Broken {
         entries: &[Entry],
     ) -> Result<(), JournalError> {
         let run = match self.0 {
-            Wrong::MixesRunsWithOnePrefix => RunId::new(&run.as_str()[..2]).unwrap(),
+            Wrong::MixesRunsWithOnePrefix => prefix(run),
             _ => run.clone(),
         };
         let mut found = self.1.lock().unwrap().1.get(&run).map_or(0, Vec::len) as u64;
@@ -89,7 +97,7 @@ impl JournalStore for Broken {
             inner.0.push(run.clone());
         }
         let run = match self.0 {
-            Wrong::MixesRunsWithOnePrefix => RunId::new(&run.as_str()[..2]).unwrap(),
+            Wrong::MixesRunsWithOnePrefix => prefix(run),
             _ => run.clone(),
         };
         let mut all = inner.1.get(&run).cloned().unwrap_or_default();
