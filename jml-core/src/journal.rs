@@ -223,6 +223,14 @@ pub enum Fact {
         /// What they say in proof.
         proof: SmolStr,
     },
+    /// Somebody said that a change was made by hand, and the target does not show it. The task is open
+    /// again.
+    TaskNotSeen {
+        /// Which step.
+        step: StepId,
+        /// What was seen.
+        found: Observation,
+    },
     /// A notice was handed over.
     Noticed {
         /// Which step.

@@ -7,7 +7,7 @@ use jml_core::digest::Digest;
 use jml_core::facts::TaskKey;
 use jml_core::id::{IdentityId, RunId, StepId};
 use jml_core::journal::{Entry, Fact, JournalError, JournalStore, RunMode, SkipReason};
-use jml_core::plan::{LifecycleKind, Plan};
+use jml_core::plan::{LifecycleKind, Plan, StepKind};
 use jml_diff::Ledger;
 
 /// What the journals say, folded once. Closed runs never change, so they are read once.
@@ -74,6 +74,17 @@ impl History {
                 Fact::TaskRaised { key, .. } => {
                     self.raised.entry(identity.clone()).or_default().insert(key.clone());
                 }
+                // A change by hand is needed again when it is needed again; other tasks are raised once.
+                Fact::Verified { step, .. }
+                | Fact::AcceptedUnverified { step }
+                | Fact::Skipped { step, .. } => {
+                    if let Some(StepKind::Task(task)) = plan.steps().get(step).map(|s| &s.kind)
+                        && task.by_hand.is_some()
+                        && let Some(raised) = self.raised.get_mut(&identity)
+                    {
+                        raised.remove(&task.key);
+                    }
+                }
                 _ => {}
             }
         }
@@ -81,7 +92,11 @@ impl History {
 
     fn take_open(&mut self, run: RunId, entries: &[Entry]) {
         let Some((plan, _)) = opened(entries) else { return };
-        let ended: BTreeSet<&StepId> = entries.iter().filter_map(|e| ended(&e.fact)).collect();
+        let by_hand = |id: &StepId| plan.steps().get(id).is_some_and(|s| s.by_hand().is_some());
+        // Somebody's word that a change was made by hand does not end its step; seeing it does.
+        let word = |fact: &Fact| matches!(fact, Fact::TaskDone { step, .. } if by_hand(step));
+        let over = entries.iter().map(|entry| &entry.fact).filter(|fact| !word(fact));
+        let ended: BTreeSet<&StepId> = over.filter_map(ended).collect();
         let open = || plan.steps().iter().filter(|(id, _)| !ended.contains(id));
         let open_run = OpenRun {
             run,

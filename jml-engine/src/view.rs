@@ -95,6 +95,7 @@ fn state(state: &StepState) -> String {
         }
         StepState::Backoff { retry_at, .. } => format!("tried again at {retry_at}"),
         StepState::Raised => "a person has it".to_owned(),
+        StepState::Reported => "said to be done, to be read back".to_owned(),
         StepState::Ended(end) => match end {
             StepEnd::Verified { already: true } => "already so".to_owned(),
             StepEnd::Verified { .. } => "verified".to_owned(),

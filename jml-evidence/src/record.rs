@@ -265,6 +265,12 @@ impl Pass<'_> {
                 };
                 self.push(entry, "task.completed", body, hidden);
             }
+            Fact::TaskNotSeen { step, found } => {
+                hidden.push(self.hide("found", found)?);
+                let outcome = Some(status("mismatch"));
+                let body = Body { step: self.step(step), outcome, ..Body::default() };
+                self.push(entry, "verify.observed", body, hidden);
+            }
             Fact::TaskRaised { step, .. } => {
                 self.simple(entry, "notification.sent", step, status("raised"));
             }

@@ -12,7 +12,9 @@ use smol_str::SmolStr;
 
 pub use gate::{Gate, GateSubject};
 pub use seal::{PlanDraft, SealError};
-pub use step::{Late, Need, Notice, OnStale, Rank, Reason, Retry, Step, StepKind, TaskStep};
+pub use step::{
+    ByHand, Late, Need, Notice, OnStale, Rank, Reason, Retry, Step, StepKind, TaskStep,
+};
 
 use crate::account::{AccountRef, Stamp};
 use crate::claim::ClaimSource;

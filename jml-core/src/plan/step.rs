@@ -66,6 +66,15 @@ impl Step {
         }
     }
 
+    /// The change that a person makes, if the step is a task for one.
+    #[must_use]
+    pub const fn by_hand(&self) -> Option<&ByHand> {
+        match &self.kind {
+            StepKind::Task(TaskStep { by_hand: Some(by_hand), .. }) => Some(by_hand),
+            _ => None,
+        }
+    }
+
     /// The operation of a change.
     #[must_use]
     pub const fn operation(&self) -> Option<&Operation> {
@@ -121,6 +130,24 @@ pub struct TaskStep {
     pub assignee: Assignee,
     /// When it fell due.
     pub due: DateTime<Utc>,
+    /// The change that the task stands for, where the target has no call for it. When somebody says that
+    /// it is done, the target is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
+}
+
+/// A change that a person makes on a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by the planner")]
+pub struct ByHand {
+    /// Which target.
+    pub provider: ProviderId,
+    /// Which account; `None` when the change makes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// What.
+    pub op: Operation,
 }
 
 /// Word to a person.

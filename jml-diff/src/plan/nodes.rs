@@ -8,7 +8,9 @@ use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementRef;
 use jml_core::facts::TaskKey;
 use jml_core::id::{EngagementId, GateRuleId, IdentityId, ProviderId, TaskId};
-use jml_core::plan::{LifecycleKind, Need, Notice, OnStale, Rank, Reason, StepKind, TaskStep};
+use jml_core::plan::{
+    ByHand, LifecycleKind, Need, Notice, OnStale, Rank, Reason, StepKind, TaskStep,
+};
 use jml_core::provider::{MailboxChange, Operation, Verb};
 use jml_core::role::Assignee;
 use smol_str::SmolStr;
@@ -91,6 +93,7 @@ pub(super) fn nodes(input: &PlanInput<'_>, delta: &Delta, kind: LifecycleKind) -
             title: task.title.clone(),
             assignee: task.assignee.clone(),
             due: task.due,
+            by_hand: None,
         };
         let reason = Reason::new(format!("task of the role, due {}", task.due.date_naive()));
         pass.push(What::Other(StepKind::Task(step)), reason, Rank::Courtesy, false);
@@ -170,11 +173,20 @@ impl<'a> Pass<'a> {
             return;
         }
         let whom = account.map_or_else(|| provider.to_string(), ToString::to_string);
+        let title = SmolStr::new(format!("{op} on `{whom}` by hand"));
+        // What cannot be named cannot be looked at: an account that an earlier step makes.
+        let known = account.is_some() || op.makes_account();
+        let by_hand = known.then(|| ByHand {
+            provider: provider.clone(),
+            account: account.map(|at| at.account.clone()),
+            op,
+        });
         let step = TaskStep {
             key,
-            title: SmolStr::new(format!("{op} on `{whom}` by hand")),
+            title,
             assignee: Assignee::Queue(SmolStr::new(format!("administrators of {provider}"))),
             due: self.input.at,
+            by_hand,
         };
         self.push(What::Other(StepKind::Task(step)), reason, Rank::Courtesy, critical);
     }

@@ -5,7 +5,7 @@ use jml_core::account::AccountStatus;
 use jml_core::digest::Digest;
 use jml_core::id::{GateId, IdentityId, ProviderId, StepId};
 use jml_core::journal::{Actor, Decision, Fact, RunOutcome};
-use jml_core::plan::{Late, Need, OnStale, Rank, Step, StepKind};
+use jml_core::plan::{ByHand, Late, Need, OnStale, Rank, Step, StepKind};
 use jml_core::provider::{
     Applied, Change, Effect as Changed, Error, ErrorKind, Expect, Observation, Operation, Outcome,
     Result as ProviderResult, RetryAdvice, Target,
@@ -130,7 +130,8 @@ impl Machine {
             .filter(|(id, _)| self.is_ready(id, now))
             .filter_map(|(id, _)| {
                 let step = self.plan.steps().get(id)?;
-                step.operation()?;
+                let said = self.steps.get(id) == Some(&StepState::Reported);
+                step.operation().or(step.by_hand().filter(|_| said).map(|it| &it.op))?;
                 let deadline = step.deadline.unwrap_or(DateTime::<Utc>::MAX_UTC);
                 Some((step.rank, deadline, id.clone()))
             })
@@ -189,7 +190,19 @@ impl Machine {
 
     /// Which account a step is about.
     fn where_is(&self, id: &StepId) -> Option<(ProviderId, Target)> {
-        let StepKind::Change { provider, account, op } = &self.plan.steps().get(id)?.kind else {
+        let step = self.plan.steps().get(id)?;
+        if let Some(ByHand { provider, account, op }) = step.by_hand() {
+            let target = match (account, op) {
+                (Some(account), _) => Target::Account(account.clone()),
+                (None, Operation::CreateAccount { user_name, external_id, .. }) => {
+                    let (identity, user_name) = (external_id.clone(), user_name.clone());
+                    Target::External { identity, user_name }
+                }
+                (None, _) => return None,
+            };
+            return Some((provider.clone(), target));
+        }
+        let StepKind::Change { provider, account, op } = &step.kind else {
             return None;
         };
         let target = match (account, op) {
@@ -237,7 +250,12 @@ impl Machine {
                     .cloned()
                     .collect();
                 for id in waiting {
-                    self.fail(now, &id, &error, Failed::ToRead);
+                    match self.steps.get(&id) {
+                        Some(StepState::Raised) => {}
+                        // The person's word stands until it can be looked at.
+                        Some(StepState::Reported) => self.look_again_later(now, &id),
+                        _ => self.fail(now, &id, &error, Failed::ToRead),
+                    }
                 }
             }
         }
@@ -247,6 +265,10 @@ impl Machine {
     fn judge(&mut self, now: DateTime<Utc>, id: &StepId, seen: &Observation) {
         let Some(step) = self.plan.steps().get(id).cloned() else { return };
         let Some(state) = self.steps.get(id).cloned() else { return };
+        if let Some(by_hand) = step.by_hand() {
+            self.judge_by_hand(now, id, &by_hand.op, seen);
+            return;
+        }
         let StepKind::Change { op, .. } = &step.kind else { return };
         let step_id = id.clone();
         let satisfied = op.satisfied_by(seen);
@@ -292,6 +314,43 @@ impl Machine {
         self.busy.insert(step_id.clone());
         let key = self.plan.idempotency_key(id);
         self.note(now, Actor::Engine, Fact::Intended { step: step_id, attempt, key });
+    }
+
+    /// What an observation means for a change that somebody says to have made by hand.
+    fn judge_by_hand(
+        &mut self,
+        now: DateTime<Utc>,
+        id: &StepId,
+        op: &Operation,
+        seen: &Observation,
+    ) {
+        self.rechecks.remove(id);
+        if op.satisfied_by(seen) {
+            self.verified(now, id.clone(), seen, false);
+        } else if *seen == Observation::NotObserved {
+            self.look_again_later(now, id);
+        } else if !op.readable_in(seen) {
+            self.busy.insert(id.clone());
+            self.note(now, Actor::Engine, Fact::AcceptedUnverified { step: id.clone() });
+        } else {
+            self.busy.insert(id.clone());
+            if let Some((provider, target)) = self.where_is(id) {
+                // Whoever says again that it is done is looked after again.
+                self.seen.remove(&key_of(&provider, &target));
+            }
+            let (step, found) = (id.clone(), seen.clone());
+            self.note(now, Actor::Engine, Fact::TaskNotSeen { step, found });
+        }
+    }
+
+    /// Forgets what was read for a task, and reads again after a while.
+    fn look_again_later(&mut self, now: DateTime<Utc>, id: &StepId) {
+        if let Some((provider, target)) = self.where_is(id) {
+            self.seen.remove(&key_of(&provider, &target));
+        }
+        let wait = self.plan.steps().get(id).map_or(0, |step| step.retry.max_ms);
+        let next = now + millis(wait.max(1_000));
+        self.rechecks.insert(id.clone(), Recheck { first: now, next });
     }
 
     fn verified(&mut self, now: DateTime<Utc>, step: StepId, seen: &Observation, already: bool) {
@@ -467,8 +526,15 @@ impl Machine {
     ) {
         let kind = self.plan.steps().get(&step).map(|step| &step.kind);
         let Some(StepKind::Task(task)) = kind else { return };
-        if self.steps.get(&step) == Some(&StepState::Raised) && self.closed.is_none() {
+        let waiting = self.pending.iter().any(
+            |entry| matches!(&entry.fact, Fact::TaskDone { step: known, .. } if *known == step),
+        );
+        if self.steps.get(&step) == Some(&StepState::Raised) && self.closed.is_none() && !waiting {
             let key = task.key.clone();
+            // What was read before the task was done shows what was before.
+            if let Some((provider, target)) = self.where_is(&step) {
+                self.seen.remove(&key_of(&provider, &target));
+            }
             self.note(now, Actor::Person(by), Fact::TaskDone { step, key, proof });
         }
     }

@@ -124,7 +124,13 @@ impl Machine {
             }
             Fact::Stale { step, .. } => self.end(step, StepEnd::Stale)?,
             Fact::TaskRaised { step, .. } => *self.open_step(step)? = StepState::Raised,
-            Fact::TaskDone { step, .. } => self.end(step, StepEnd::Done)?,
+            Fact::TaskDone { step, .. } => {
+                let to_be_seen = self.plan.steps().get(step).is_some_and(|s| s.by_hand().is_some());
+                let state = self.open_step(step)?;
+                *state =
+                    if to_be_seen { StepState::Reported } else { StepState::Ended(StepEnd::Done) };
+            }
+            Fact::TaskNotSeen { step, .. } => *self.open_step(step)? = StepState::Raised,
             Fact::Noticed { step } => self.end(step, StepEnd::Told)?,
             Fact::DeadlineMissed { step, .. } => {
                 self.missed.insert(step.clone());
@@ -187,6 +193,11 @@ impl Machine {
                 if let Some(StepKind::Notice(notice)) = kind {
                     self.outbox.push(Effect::Tell(notice.clone()));
                 }
+            }
+            Fact::TaskNotSeen { step, .. } => {
+                self.busy.remove(step);
+                let text = "said to be done by hand, and the target does not show it".into();
+                self.outbox.push(Effect::Alert { step: step.clone(), text });
             }
             Fact::DeadlineMissed { step, deadline } => {
                 let text = format!("deadline {deadline} passed").into();

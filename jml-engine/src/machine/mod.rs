@@ -400,7 +400,7 @@ impl Machine {
                 let provider = self.plan.steps().get(id)?.provider()?;
                 Some(self.cooling.get(provider).map_or(at, |until| at.max(*until)))
             });
-        let rechecks = self.rechecks.values().map(|recheck| recheck.next);
+        let rechecks = open.clone().filter_map(|(id, _)| Some(self.rechecks.get(id)?.next));
         let gates = self.gates.iter().filter(|(_, state)| state.is_open());
         let expiries = gates.filter_map(|(id, _)| Some(self.plan.gates().get(id)?.expires));
         let deadlines = open

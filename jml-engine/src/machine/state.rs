@@ -42,6 +42,8 @@ pub enum StepState {
     },
     /// A person has the task.
     Raised,
+    /// A person says that a change was made by hand; it is still to be seen on the target.
+    Reported,
     /// It is over.
     Ended(StepEnd),
 }

@@ -3,6 +3,7 @@
 
 mod batches;
 mod brakes;
+mod by_hand;
 mod crash;
 mod laws;
 mod outage;
