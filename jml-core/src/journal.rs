@@ -345,6 +345,65 @@ pub trait JournalStore: Send + Sync + 'static {
     /// # Errors
     /// [`JournalError`] when the store cannot be read.
     async fn runs(&self) -> Result<Vec<RunId>, JournalError>;
+
+    /// The runs that are not closed, in the order in which they were opened. The default reads every run;
+    /// a store that keeps runs for years should know better.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store cannot be read.
+    async fn open_runs(&self) -> Result<Vec<RunId>, JournalError> {
+        let mut open = Vec::new();
+        for run in self.runs().await? {
+            let entries = self.load(&run).await?;
+            if !matches!(entries.last().map(|entry| &entry.fact), Some(Fact::Closed { .. })) {
+                open.push(run);
+            }
+        }
+        Ok(open)
+    }
+
+    /// Asks to be the only one that works on something, among all processes that use the store. `None`:
+    /// somebody else does. It is a courtesy that spares two drivers the work of one; what keeps a journal
+    /// right is that [`append`](JournalStore::append) compares. A claim ends when it is dropped, and with
+    /// the process that holds it. The default, for stores of one process, always says yes.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store cannot be reached.
+    async fn claim(&self, what: &str) -> Result<Option<Claim>, JournalError> {
+        let _ = what;
+        Ok(Some(Claim::unshared()))
+    }
+}
+
+/// The right to work on something alone, until it is dropped.
+pub struct Claim(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Claim {
+    /// A claim that nobody else could make.
+    #[must_use]
+    pub const fn unshared() -> Self {
+        Self(None)
+    }
+
+    /// A claim that is given back by calling `release`.
+    #[must_use]
+    pub fn new(release: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(release)))
+    }
+}
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Claim")
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(release) = self.0.take() {
+            release();
+        }
+    }
 }
 
 /// Where evidence goes.

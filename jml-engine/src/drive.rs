@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use jml_core::id::{ProviderId, RunId};
-use jml_core::journal::{JournalError, RunOutcome};
+use jml_core::journal::{Entry, JournalError, RunOutcome};
 use jml_core::provider::{Cx, Error, ErrorKind, Provider};
 
 use crate::machine::{Effect, Input, Machine, ReplayError};
@@ -26,6 +26,17 @@ pub enum Driven {
         /// When to drive it again at the latest; `None` when only people can move it.
         until: Option<DateTime<Utc>>,
     },
+}
+
+impl Driven {
+    /// When to drive it again at the latest; `None` when it is closed or only people can move it.
+    #[must_use]
+    pub const fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Parked { until } => *until,
+            Self::Closed(_) => None,
+        }
+    }
 }
 
 /// A driver stopped. The run can be opened again from its journal.
@@ -98,6 +109,29 @@ fn hand_in(machine: &mut Machine, ports: &Ports, input: Input) -> Result<(), Dri
     machine.handle(ports.clock.now(), input).map_err(|source| DriveError::Replay { run, source })
 }
 
+/// Makes the opening of a new run durable, and nothing else.
+///
+/// # Errors
+/// [`DriveError`] when the journal fails.
+pub(crate) async fn open(machine: &mut Machine, ports: &Ports) -> Result<(), DriveError> {
+    match machine.poll(ports.clock.now()) {
+        Some(Effect::Record(entries)) => record(machine, ports, &entries).await,
+        _ => Ok(()),
+    }
+}
+
+async fn record(machine: &mut Machine, ports: &Ports, entries: &[Entry]) -> Result<(), DriveError> {
+    let run = machine.run().clone();
+    let expected = entries.first().map_or(0, |entry| entry.seq);
+    let len = expected + entries.len() as u64;
+    let stored = ports.journal.append(&run, expected, entries).await;
+    stored.map_err(|source| DriveError::Journal { run: run.clone(), source })?;
+    if expected == 0 {
+        ports.people.opened(&run, machine.plan());
+    }
+    hand_in(machine, ports, Input::Recorded { len })
+}
+
 async fn carry_out(
     machine: &mut Machine,
     ports: &Ports,
@@ -106,19 +140,7 @@ async fn carry_out(
 ) -> Result<Option<Driven>, DriveError> {
     let run = machine.run().clone();
     match effect {
-        Effect::Record(entries) => {
-            let expected = entries.first().map_or(0, |entry| entry.seq);
-            let len = expected + entries.len() as u64;
-            ports
-                .journal
-                .append(&run, expected, &entries)
-                .await
-                .map_err(|source| DriveError::Journal { run: run.clone(), source })?;
-            if expected == 0 {
-                ports.people.opened(&run, machine.plan());
-            }
-            hand_in(machine, ports, Input::Recorded { len })?;
-        }
+        Effect::Record(entries) => record(machine, ports, &entries).await?,
         Effect::Observe { provider, target } => {
             let (target_of, cx) = (connector(ports, &provider), Cx::new(ports.clock.clone()));
             calls.push(Box::pin(async move {

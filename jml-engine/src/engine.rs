@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures::StreamExt as _;
 use futures::lock::Mutex;
 use jml_core::canon::CanonError;
 use jml_core::desired::desired;
@@ -20,7 +21,7 @@ use jml_diff::{PlanError, PlanInput, Planned, Verdict, World, plan};
 use smol_str::SmolStr;
 
 use crate::brake::{self, BrakeReport, Override};
-use crate::drive::{DriveError, Driven, drive};
+use crate::drive::{self, DriveError, Driven, drive};
 use crate::history::History;
 use crate::machine::{Input, Machine, ReplayError};
 use crate::ports::Ports;
@@ -69,6 +70,9 @@ pub enum EngineError {
         #[source]
         source: ReplayError,
     },
+    /// Another process opens runs at this moment. Nothing was done; prepare again.
+    #[error("another process is opening runs; try again")]
+    Busy,
     /// There is no such run.
     #[error("there is no run `{0}`")]
     NoRun(RunId),
@@ -83,6 +87,18 @@ pub enum EngineError {
         /// Why.
         what: String,
     },
+}
+
+impl EngineError {
+    /// Whether another driver wrote to the run first. It has the run now, and nothing is lost.
+    #[must_use]
+    pub const fn is_overtaken(&self) -> bool {
+        matches!(
+            self,
+            Self::Journal(JournalError::Conflict { .. })
+                | Self::Drive(DriveError::Journal { source: JournalError::Conflict { .. }, .. })
+        )
+    }
 }
 
 /// Whom to plan for.
@@ -143,6 +159,45 @@ impl Batch {
     #[must_use]
     pub fn next_change_at(&self) -> Option<DateTime<Utc>> {
         self.planned.iter().filter_map(|planned| planned.next_change_at).min()
+    }
+}
+
+/// What came of a batch.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Executed {
+    /// Its runs, in the order in which they were driven.
+    pub runs: Vec<RunReport>,
+    /// People for whom another plan was opened since the batch was prepared. Nothing was done for them;
+    /// preparing again looks at them anew.
+    pub overtaken: BTreeSet<IdentityId>,
+}
+
+/// Runs of a batch that were opened and wait for a driver.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Enqueued {
+    /// The runs.
+    pub runs: Vec<RunId>,
+    /// As in [`Executed::overtaken`].
+    pub overtaken: BTreeSet<IdentityId>,
+}
+
+/// What came of taking up open runs.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Worked {
+    /// The runs that were driven here, and where they stand.
+    pub runs: Vec<RunReport>,
+    /// Runs that another process has.
+    pub elsewhere: BTreeSet<RunId>,
+}
+
+impl Worked {
+    /// When to take up runs again at the latest, if nobody decides or completes anything before.
+    #[must_use]
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        self.runs.iter().filter_map(|report| report.driven.until()).min()
     }
 }
 
@@ -280,16 +335,45 @@ impl Engine {
     }
 
     /// Runs the plans of a batch, those that contain somebody first. All or nothing: when a brake tripped
-    /// and no override covers exactly this batch, nothing is done.
+    /// and no override covers exactly this batch, nothing is done. Every run is opened, durably, before the
+    /// first one changes anything; a crash after that leaves them to [`work`](Self::work).
     ///
     /// # Errors
-    /// [`EngineError::Braked`]; or what stopped a run. Runs before it are done, runs after it were not
-    /// begun, and preparing again finds them.
+    /// [`EngineError::Braked`]; [`EngineError::Busy`] when another process opens runs at this moment; or
+    /// what stopped a run.
     pub async fn execute(
         &self,
         batch: Batch,
         by_override: Option<&Override>,
-    ) -> Result<Vec<RunReport>, EngineError> {
+    ) -> Result<Executed, EngineError> {
+        let (machines, overtaken) = self.open_all(batch, by_override).await?;
+        let mut runs = Vec::new();
+        for machine in machines {
+            runs.push(self.go(machine).await?);
+        }
+        Ok(Executed { runs, overtaken })
+    }
+
+    /// Opens the runs of a batch without driving them: for processes that plan and leave the work to
+    /// others, who take it up with [`work`](Self::work). Otherwise like [`execute`](Self::execute).
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub async fn enqueue(
+        &self,
+        batch: Batch,
+        by_override: Option<&Override>,
+    ) -> Result<Enqueued, EngineError> {
+        let (machines, overtaken) = self.open_all(batch, by_override).await?;
+        let runs = machines.iter().map(|machine| machine.run().clone()).collect();
+        Ok(Enqueued { runs, overtaken })
+    }
+
+    async fn open_all(
+        &self,
+        batch: Batch,
+        by_override: Option<&Override>,
+    ) -> Result<(Vec<Machine>, BTreeSet<IdentityId>), EngineError> {
         let now = self.ports.clock.now();
         let braked = !batch.brakes.tripped.is_empty();
         let released = by_override.filter(|o| o.covers(&batch.brakes, now));
@@ -301,10 +385,19 @@ impl Engine {
             let contains = plan.steps().values().any(|step| step.rank == Rank::Contain);
             (!contains, plan.header().identity.clone())
         });
+        let claim = self.ports.journal.claim("planner").await?.ok_or(EngineError::Busy)?;
         let history = self.history.lock().await.refresh(self.ports.journal.as_ref()).await?;
-        let mut reports = Vec::new();
+        let mut machines = Vec::new();
+        let mut overtaken = BTreeSet::new();
         for plan in plans {
-            for open in history.open.get(&plan.header().identity).into_iter().flatten() {
+            let identity = &plan.header().identity;
+            if history.last_plan.get(identity) != plan.header().parent.as_ref() {
+                // Somebody planned for this person since; which of the two plans is right, only a new
+                // look can tell.
+                overtaken.insert(identity.clone());
+                continue;
+            }
+            for open in history.open.get(identity).into_iter().flatten() {
                 if !open.only_tasks {
                     let input = Input::Supersede { by: *plan.id() };
                     self.with_run(&open.run, input).await?;
@@ -319,9 +412,11 @@ impl Engine {
                     .handle(now, Input::Overridden { batch, by, why })
                     .map_err(|source| EngineError::Replay { run, source })?;
             }
-            reports.push(self.go(machine).await?);
+            drive::open(&mut machine, &self.ports).await?;
+            machines.push(machine);
         }
-        Ok(reports)
+        drop(claim);
+        Ok((machines, overtaken))
     }
 
     /// Runs the plans of a batch over copies of the targets. No target is written to, no journal kept, no
@@ -358,22 +453,59 @@ impl Engine {
         Ok(reports)
     }
 
-    /// Takes up every run that is not closed, and seals whatever evidence is missing.
+    /// Takes up every run that is not closed, one after the other, and seals whatever evidence is missing.
     ///
     /// # Errors
     /// [`EngineError`].
     pub async fn resume(&self) -> Result<Vec<RunReport>, EngineError> {
-        let mut reports = Vec::new();
-        for run in self.ports.journal.runs().await? {
-            let entries = self.ports.journal.load(&run).await?;
-            if matches!(entries.last().map(|e| &e.fact), Some(Fact::Closed { .. })) {
+        if self.evidence.is_some() {
+            for run in self.ports.journal.runs().await? {
+                let entries = self.ports.journal.load(&run).await?;
                 self.seal(&run, &entries)?;
-                continue;
             }
-            let machine = self.open(&run, &entries)?;
-            reports.push(self.go(machine).await?);
         }
-        Ok(reports)
+        Ok(self.work(1).await?.runs)
+    }
+
+    /// Takes up the runs that are not closed and that no other process has claimed, so many at once. Any
+    /// number of processes may call it on one store at the same time.
+    ///
+    /// # Errors
+    /// The first thing that stopped a run, after all others went as far as they could. That another driver
+    /// wrote to a run first is none: the run is its own then.
+    pub async fn work(&self, at_once: usize) -> Result<Worked, EngineError> {
+        let open = self.ports.journal.open_runs().await?;
+        let mut taken = futures::stream::iter(open)
+            .map(|run| async move {
+                let report = self.take_up(&run).await;
+                (run, report)
+            })
+            .buffered(at_once.max(1));
+        let (mut worked, mut first) = (Worked::default(), None);
+        while let Some((run, report)) = taken.next().await {
+            match report {
+                Ok(Some(report)) => worked.runs.push(report),
+                Ok(None) => {
+                    worked.elsewhere.insert(run);
+                }
+                Err(error) if error.is_overtaken() => {
+                    worked.elsewhere.insert(run);
+                }
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        first.map_or(Ok(worked), Err)
+    }
+
+    /// Drives one run, if nobody else has it and it is still open.
+    async fn take_up(&self, run: &RunId) -> Result<Option<RunReport>, EngineError> {
+        let Some(_claim) = self.ports.journal.claim(run.as_str()).await? else { return Ok(None) };
+        let entries = self.ports.journal.load(run).await?;
+        if matches!(entries.last().map(|e| &e.fact), Some(Fact::Closed { .. })) {
+            return Ok(None);
+        }
+        let machine = self.open(run, &entries)?;
+        Ok(Some(self.go(machine).await?))
     }
 
     /// Takes a decision at a gate and drives the run on.

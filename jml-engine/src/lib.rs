@@ -13,5 +13,7 @@ pub mod view;
 
 pub use clock::SystemClock;
 pub use drive::{DriveError, Driven, drive};
-pub use engine::{Batch, Engine, EngineError, Request, RunReport, Selection};
+pub use engine::{
+    Batch, Engine, EngineError, Enqueued, Executed, Request, RunReport, Selection, Worked,
+};
 pub use ports::{People, Ports, Silent};

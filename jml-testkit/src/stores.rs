@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta};
 use futures::executor::block_on;
 use jml_core::digest::Digest;
 use jml_core::id::{RunId, StepId};
-use jml_core::journal::{Actor, Entry, Fact, JournalError, JournalStore};
+use jml_core::journal::{Actor, Entry, Fact, JournalError, JournalStore, RunOutcome};
 
 /// One thing that a store must do, and whether it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ type Named = (&'static str, fn(&Store) -> Check);
 
 /// Puts a store through every check. `make` gives a fresh, empty one each time.
 pub fn check(make: impl Fn() -> Store) -> Vec<StoreCheck> {
-    let checks: [Named; 9] = [
+    let checks: [Named; 11] = [
         ("a run that nobody opened is empty", unopened),
         ("what was appended is loaded, in order", in_order),
         ("an append in parts is the same as at once", in_parts),
@@ -37,6 +37,8 @@ pub fn check(make: impl Fn() -> Store) -> Vec<StoreCheck> {
         ("a refused append leaves nothing behind", nothing_left),
         ("runs do not mix", apart),
         ("runs are listed once, in the order in which they were opened", listed),
+        ("open runs are those that are not closed", open_runs),
+        ("a claim that was given back can be made again", claimed),
         ("every character survives", characters),
         ("of appends at once, one succeeds", raced),
     ];
@@ -144,6 +146,33 @@ fn listed(store: &Store) -> Check {
         append(store, run, 2, &entries(2, 1, "x")?)?;
     }
     same(&block_on(store.runs()).map_err(|e| e.to_string())?, &runs)
+}
+
+fn open_runs(store: &Store) -> Check {
+    let runs = ["r9", "r1", "r5"].map(run).into_iter().collect::<Result<Vec<_>, _>>()?;
+    for run in &runs {
+        append(store, run, 0, &entries(0, 2, "x")?)?;
+    }
+    let closed = |seq, fact| -> Result<Vec<Entry>, String> {
+        let entry = entries(seq, 1, "x")?.into_iter().next().ok_or("no entry")?;
+        Ok(vec![Entry { fact, ..entry }])
+    };
+    let [nine, one, five] = runs.as_slice() else { return Err("three runs".to_owned()) };
+    append(store, one, 2, &closed(2, Fact::Closed { outcome: RunOutcome::Partial })?)?;
+    // Asking for the end is not the end.
+    append(store, five, 2, &closed(2, Fact::Cancelled { why: "closed".into() })?)?;
+    let open = block_on(store.open_runs()).map_err(|e| e.to_string())?;
+    same(&open, &vec![nine.clone(), five.clone()])
+}
+
+fn claimed(store: &Store) -> Check {
+    for name in ["planner", "r1", "planner"] {
+        match block_on(store.claim(name)).map_err(|e| e.to_string())? {
+            Some(claim) => drop(claim),
+            None => return Err(format!("nobody holds `{name}`, and it cannot be claimed")),
+        }
+    }
+    Ok(())
 }
 
 fn characters(store: &Store) -> Check {

@@ -186,7 +186,10 @@ fn apply(
     out.done();
     let braked = match result {
         Ok(done) => {
-            reports.extend(done);
+            reports.extend(done.runs);
+            for person in done.overtaken.iter().filter(|_| !cli.json) {
+                out.line(format!("{person}: planned by another process meanwhile; apply again"));
+            }
             false
         }
         Err(EngineError::Braked(_)) => true,

@@ -10,11 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jml_core::canon;
 use jml_core::id::RunId;
-use jml_core::journal::{Entry, JournalError, JournalStore};
+use jml_core::journal::{Entry, Fact, JournalError, JournalStore};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 /// The version of the file's layout that this crate writes and reads.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 /// Marks the file as ours, so that another program's database is not taken for one: "jmlj".
 const APPLICATION: i64 = 0x6a6d_6c6a;
@@ -28,8 +28,10 @@ const CREATE: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE run (
         number INTEGER PRIMARY KEY,
-        run    TEXT NOT NULL UNIQUE
+        run    TEXT NOT NULL UNIQUE,
+        closed INTEGER NOT NULL DEFAULT 0
     ) STRICT;
+    CREATE INDEX run_open ON run (number) WHERE closed = 0;
     CREATE TABLE document (
         name    TEXT    PRIMARY KEY,
         version INTEGER NOT NULL,
@@ -182,6 +184,13 @@ impl SqliteStore {
         Ok(next)
     }
 
+    fn list(&self, sql: &str) -> Result<Vec<RunId>, JournalError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql).map_err(store)?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(store)?;
+        rows.map(|row| RunId::new(row.map_err(store)?).map_err(store)).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,6 +229,10 @@ impl JournalStore for SqliteStore {
             let sql = "INSERT INTO entry (run, seq, body) VALUES (?1, ?2, ?3)";
             tx.execute(sql, params![run.as_str(), seq, body]).map_err(store)?;
         }
+        if matches!(entries.last().map(|entry| &entry.fact), Some(Fact::Closed { .. })) {
+            let sql = "UPDATE run SET closed = 1 WHERE run = ?1";
+            tx.execute(sql, [run.as_str()]).map_err(store)?;
+        }
         tx.commit().map_err(store)
     }
 
@@ -233,23 +246,16 @@ impl JournalStore for SqliteStore {
         while let Some(row) = rows.next().map_err(store)? {
             let seq: i64 = row.get(0).map_err(store)?;
             let body: Vec<u8> = row.get(1).map_err(store)?;
-            let corrupt = |what: String| JournalError::Corrupt {
-                run: run.clone(),
-                seq: seq.unsigned_abs(),
-                what,
-            };
-            canon::check(&body).map_err(|e| corrupt(e.to_string()))?;
-            let entry = serde_json::from_slice(&body).map_err(|e| corrupt(e.to_string()))?;
-            entries.push(entry);
+            entries.push(super::entry(run, seq.unsigned_abs(), &body)?);
         }
         Ok(entries)
     }
 
     async fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        let connection = self.lock();
-        let mut statement =
-            connection.prepare_cached("SELECT run FROM run ORDER BY number").map_err(store)?;
-        let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(store)?;
-        rows.map(|row| RunId::new(row.map_err(store)?).map_err(store)).collect()
+        self.list("SELECT run FROM run ORDER BY number")
+    }
+
+    async fn open_runs(&self) -> Result<Vec<RunId>, JournalError> {
+        self.list("SELECT run FROM run WHERE closed = 0 ORDER BY number")
     }
 }

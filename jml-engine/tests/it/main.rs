@@ -7,6 +7,8 @@ mod by_hand;
 mod crash;
 mod laws;
 mod outage;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 mod stores;
 mod support;

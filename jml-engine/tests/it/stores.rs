@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jml_core::id::RunId;
-use jml_core::journal::{Entry, JournalError, JournalStore};
+use jml_core::journal::{Claim, Entry, Fact, JournalError, JournalStore};
 use jml_engine::store::{MemoryStore, SqliteStore};
 use jml_testkit::journal::LaggingJournal;
 use jml_testkit::stores::check;
 
-fn failures(make: impl Fn() -> Arc<dyn JournalStore>) -> Vec<String> {
+pub(crate) fn failures(make: impl Fn() -> Arc<dyn JournalStore>) -> Vec<String> {
     let checks = check(make);
     assert!(checks.len() >= 9);
     let failed =
@@ -43,9 +43,11 @@ enum Wrong {
     LooksAndThenWrites,
     ListsEveryRunThatIsRead,
     CutsAtZero,
+    TakesAnEndingForTheEnd,
+    KeepsClaims,
 }
 
-struct Broken(Wrong, Mutex<Held>);
+struct Broken(Wrong, Mutex<Held>, Mutex<BTreeSet<String>>);
 
 /// Runs in the order in which they were opened, and their entries.
 type Held = (Vec<RunId>, BTreeMap<RunId, Vec<Entry>>);
@@ -114,6 +116,24 @@ impl JournalStore for Broken {
             _ => inner.0.clone(),
         })
     }
+
+    async fn open_runs(&self) -> Result<Vec<RunId>, JournalError> {
+        let ends = |fact: &Fact| {
+            let sloppy = matches!(self.0, Wrong::TakesAnEndingForTheEnd);
+            matches!(fact, Fact::Closed { .. })
+                || (sloppy && matches!(fact, Fact::Cancelled { why } if why == "closed"))
+        };
+        let mut open = self.runs().await?;
+        let inner = self.1.lock().unwrap();
+        open.retain(|run| !inner.1[run].last().is_some_and(|entry| ends(&entry.fact)));
+        Ok(open)
+    }
+
+    async fn claim(&self, what: &str) -> Result<Option<Claim>, JournalError> {
+        let new = self.2.lock().unwrap().insert(what.to_owned());
+        let keeps = matches!(self.0, Wrong::KeepsClaims);
+        Ok((new || !keeps).then(Claim::unshared))
+    }
 }
 
 #[test]
@@ -128,8 +148,10 @@ fn every_broken_store_is_seen_and_every_check_sees_one() {
         Wrong::LooksAndThenWrites,
         Wrong::ListsEveryRunThatIsRead,
         Wrong::CutsAtZero,
+        Wrong::TakesAnEndingForTheEnd,
+        Wrong::KeepsClaims,
     ] {
-        let failed = failures(|| Arc::new(Broken(wrong, Mutex::default())));
+        let failed = failures(|| Arc::new(Broken(wrong, Mutex::default(), Mutex::default())));
         assert!(!failed.is_empty(), "{wrong:?} is not seen");
         seen.extend(failed.into_iter().filter_map(|it| Some(it.split_once(':')?.0.to_owned())));
     }

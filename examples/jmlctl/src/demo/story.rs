@@ -374,7 +374,7 @@ impl<'a> Year<'a> {
             }
         }
         match block_on(self.project.engine.execute(batch, None)) {
-            Ok(reports) => {
+            Ok(done) => {
                 self.totals.grants += grants;
                 self.totals.revokes += revokes;
                 for (identity, instant) in next {
@@ -383,7 +383,7 @@ impl<'a> Year<'a> {
                         None => self.wake.remove(&identity),
                     };
                 }
-                for report in &reports {
+                for report in &done.runs {
                     self.follow(report, at)?;
                 }
             }
