@@ -90,6 +90,7 @@ impl Model {
             sod: BTreeMap::new(),
             accounts: BTreeMap::from([(names.provider.clone(), account)]),
             gates: BTreeMap::new(),
+            delegation: jml_core::policy::DelegationRule::default(),
             leaver: LeaverRule::default(),
             modes: Modes { default: Mode::Full, ..Modes::default() },
             brakes: Brakes::default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use futures::executor::block_on;
+use jml_core::approval::Deciders;
 use jml_core::desired::desired;
 
 use jml_core::entitlement::EntitlementKey;
@@ -144,6 +145,12 @@ impl Replay {
             policy: &self.model.policy,
             policy_digest: &self.model.policy_digest,
             facts,
+            deciders: Deciders {
+                policy: &self.model.policy,
+                facts: &self.model.facts,
+                zones: &TzdbZones,
+                at: self.at,
+            },
             desired: &wanted,
             world: &world,
             ledger: &Ledger::default(),

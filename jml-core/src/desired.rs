@@ -88,6 +88,12 @@ pub fn desired(
     }
 }
 
+/// Where somebody stands at an instant, by their engagements alone.
+#[must_use]
+pub fn state(facts: &PersonFacts, zones: &dyn ZoneResolver, at: DateTime<Utc>) -> LifecycleState {
+    Windows::of(facts, zones, &mut BTreeSet::new()).state(at)
+}
+
 /// Whether the history of moves matters: something overlaps, or a request does not simply stay.
 fn needs_moves(policy: &Policy, facts: &PersonFacts) -> bool {
     use crate::claim::RequestOnMove;

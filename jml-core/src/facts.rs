@@ -107,6 +107,25 @@ impl From<TaskKey> for String {
 pub struct Facts {
     /// By identity.
     pub people: BTreeMap<IdentityId, PersonFacts>,
+    /// Who decides for whom.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delegations: Vec<Delegation>,
+}
+
+/// Somebody's word that another person decides at gates in their place for a while. It is not handed on: a
+/// delegate's delegate decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Delegation {
+    /// Whose decisions.
+    pub of: IdentityId,
+    /// Who takes them.
+    pub to: IdentityId,
+    /// From when.
+    pub from: DateTime<Utc>,
+    /// Until when. Delegations always end.
+    pub until: DateTime<Utc>,
 }
 
 /// What a feed changed.

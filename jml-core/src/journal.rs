@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::approval::{Panel, Standing};
 use crate::canon::CanonError;
 use crate::digest::Digest;
 use crate::facts::TaskKey;
@@ -100,15 +101,56 @@ pub enum Fact {
         /// Why.
         why: SmolStr,
     },
-    /// Approvers were asked.
+    /// The approvers of a stage were asked.
     GateAsked {
         /// Which gate.
         gate: GateId,
+        /// Which stage, from 0.
+        stage: u16,
+    },
+    /// Others may decide now than were asked: somebody left, is away, or has another manager.
+    GatePanel {
+        /// Which gate.
+        gate: GateId,
+        /// Which stage, from 0.
+        stage: u16,
+        /// Who may decide.
+        panel: Panel,
+    },
+    /// More people may decide, because nobody did in time or too few were left.
+    GateEscalated {
+        /// Which gate.
+        gate: GateId,
+        /// Which stage, from 0.
+        stage: u16,
+        /// Why.
+        why: SmolStr,
+    },
+    /// An approval of an earlier run counts here, because it was of the same change.
+    DecisionKept {
+        /// Which gate.
+        gate: GateId,
+        /// Which stage, from 0.
+        stage: u16,
+        /// Whose.
+        by: IdentityId,
+        /// By what right.
+        standing: Standing,
+        /// In which run they decided.
+        run: RunId,
+        /// When.
+        decided_at: DateTime<Utc>,
+        /// Until when it counts.
+        expires: DateTime<Utc>,
     },
     /// Somebody decided. The entry's actor says who.
     GateDecided {
         /// Which gate.
         gate: GateId,
+        /// Which stage, from 0.
+        stage: u16,
+        /// By what right.
+        standing: Standing,
         /// How.
         decision: Decision,
         /// Why, in their words.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+pub mod approval;
 pub mod attribute;
 pub mod builtin;
 pub mod canon;

@@ -42,6 +42,8 @@ pub struct Policy {
     pub accounts: BTreeMap<ProviderId, AccountRule>,
     /// Which grants wait for whom.
     pub gates: BTreeMap<GateRuleId, GateRule>,
+    /// How far people may hand their decisions to others.
+    pub delegation: DelegationRule,
     /// What happens when somebody leaves.
     pub leaver: LeaverRule,
     /// How far the engine may go in revoking what it finds.
@@ -96,28 +98,69 @@ pub struct GateRule {
     pub sensitivity: Option<Sensitivity>,
     /// Grants of these entitlements wait.
     pub entitlements: BTreeSet<EntitlementRef>,
-    /// Who decides.
-    pub approvers: Approvers,
-    /// How many of them must agree. At least 1.
-    pub quorum: u16,
+    /// Who decides, one stage after the other. At least one.
+    pub stages: Vec<StageRule>,
     /// Days after which an undecided gate counts as refused.
     pub expires_days: u16,
 }
 
-/// Who decides at a gate.
+/// One stage of a gate: who must agree before the next stage is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by policy files")]
+pub struct StageRule {
+    /// Who decides.
+    pub approvers: Approvers,
+    /// How many of them must agree. At least 1.
+    pub quorum: u16,
+    /// Who may decide, too, when it takes too long or too few are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalate: Option<EscalationRule>,
+}
+
+/// Who is asked, too, when a stage is not decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by policy files")]
+pub struct EscalationRule {
+    /// Hours after the stage was asked. It happens at once when fewer than the quorum may decide.
+    pub after_hours: u32,
+    /// Who may decide then, besides those of the stage.
+    pub to: Approvers,
+}
+
+/// Who decides at a gate. People who left, are away or never started decide nothing, and neither does the
+/// person whom the plan is about: see [`Deciders`](crate::approval::Deciders).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Approvers {
-    /// The person's manager, read from the attribute at the time of the plan.
+    /// The person's manager at the time of the decision.
     Manager {
         /// The attribute that holds the manager's identity id.
         attribute: AttributeName,
+        /// 1 for the manager, 2 for the manager's manager, and so on.
+        level: u8,
     },
-    /// The owners of the entitlements that the gate covers.
+    /// Whoever owns every entitlement that the gate covers.
     EntitlementOwner,
     /// Any of these people.
     Named(BTreeSet<IdentityId>),
+}
+
+/// How far people may hand their decisions to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by policy files")]
+pub struct DelegationRule {
+    /// Longest delegation in days; a longer one does not count. 0: none counts.
+    pub max_days: u16,
+}
+
+impl Default for DelegationRule {
+    fn default() -> Self {
+        Self { max_days: 30 }
+    }
 }
 
 /// What happens when somebody leaves.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::attribute::AttributeType;
 use crate::builtin::builtin_type;
 use crate::entitlement::{EndPolicy, EntitlementRef};
-use crate::id::{AttributeName, OrgUnitId, RoleId};
+use crate::id::{AttributeName, GateRuleId, OrgUnitId, RoleId};
 use crate::nearest::nearest;
-use crate::policy::{Approvers, Policy};
+use crate::policy::{Approvers, Policy, StageRule};
 use crate::rule::{Condition, Satisfiable};
 
 /// A broken rule.
@@ -284,10 +284,6 @@ impl Check<'_> {
         let policy = self.policy;
         for (id, rule) in &policy.gates {
             let path = ["gates", id.as_str()];
-            if rule.quorum == 0 {
-                let path = ["gates", id.as_str(), "quorum"];
-                self.add("JML-P017", &path, "the quorum is zero".to_owned(), "write at least 1");
-            }
             if rule.sensitivity.is_none() && rule.entitlements.is_empty() {
                 let remedy = "name a `sensitivity` or `entitlements`";
                 self.add("JML-P017", &path, format!("gate `{id}` covers nothing"), remedy);
@@ -296,16 +292,51 @@ impl Check<'_> {
                 let index = index.to_string();
                 self.entitlement(&["gates", id.as_str(), "entitlements", &index], entitlement);
             }
-            match &rule.approvers {
-                Approvers::Manager { attribute } => {
-                    self.attribute(&["gates", id.as_str(), "approvers", "manager"], attribute);
+            if rule.stages.is_empty() {
+                let text = format!("gate `{id}` has no stage");
+                self.add("JML-P017", &path, text, "say who approves");
+            }
+            for (index, stage) in rule.stages.iter().enumerate() {
+                self.stage(id, index, stage);
+            }
+        }
+    }
+
+    fn stage(&mut self, id: &GateRuleId, index: usize, stage: &StageRule) {
+        // One stage may be written without a list; the path leads as far as the file goes.
+        let (gate, index) = (id.as_str(), index.to_string());
+        let index = index.as_str();
+        if stage.quorum == 0 {
+            let path = ["gates", gate, "stages", index, "quorum"];
+            self.add("JML-P017", &path, "the quorum is zero".to_owned(), "write at least 1");
+        }
+        let sets = [
+            (["gates", gate, "stages", index, "approvers"], Some(&stage.approvers)),
+            (["gates", gate, "stages", index, "escalate"], stage.escalate.as_ref().map(|e| &e.to)),
+        ];
+        for (path, who) in sets {
+            match who {
+                Some(Approvers::Manager { attribute, level }) => {
+                    self.attribute(&path, attribute);
+                    if *level == 0 {
+                        let text = "level 0 is the person".to_owned();
+                        self.add("JML-P017", &path, text, "write 1 for the manager");
+                    }
                 }
-                Approvers::Named(set) if set.len() < usize::from(rule.quorum) => {
-                    let message = format!("gate `{id}` names fewer people than must agree");
-                    self.add("JML-P017", &path, message, "name more people, or lower the quorum");
+                Some(Approvers::Named(set)) if set.is_empty() => {
+                    let text = format!("gate `{gate}` names nobody");
+                    self.add("JML-P017", &path, text, "name somebody");
                 }
                 _ => {}
             }
+        }
+        if let (Approvers::Named(set), None) = (&stage.approvers, &stage.escalate)
+            && !set.is_empty()
+            && set.len() < usize::from(stage.quorum)
+        {
+            let message = format!("gate `{gate}` names fewer people than must agree");
+            let path = ["gates", gate, "stages", index, "approvers"];
+            self.add("JML-P017", &path, message, "name more people, or lower the quorum");
         }
     }
 

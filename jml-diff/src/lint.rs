@@ -6,7 +6,7 @@ use std::fmt;
 use jml_core::account::AccountRef;
 use jml_core::entitlement::EntitlementRef;
 use jml_core::id::{IdentityId, StepId};
-use jml_core::plan::{Late, LifecycleKind, OnStale, Plan, Rank, Step, StepKind};
+use jml_core::plan::{Late, LifecycleKind, OnStale, Plan, Rank, Stage, Step, StepKind};
 use jml_core::policy::Policy;
 use jml_core::provider::Operation;
 use serde::{Deserialize, Serialize};
@@ -222,7 +222,12 @@ impl Check<'_> {
         let subject: &IdentityId = &self.plan.header().identity;
         let gates = self.plan.gates().iter();
         gates
-            .filter(|(_, gate)| gate.approvers.contains(subject))
+            .filter(|(_, gate)| {
+                let has = |it: &Stage| {
+                    it.panel.contains_key(subject) || it.escalated.contains_key(subject)
+                };
+                gate.stages.iter().any(has)
+            })
             .map(|(id, _)| {
                 let text =
                     format!("`{subject}` could decide at gate `{id}` about their own access");

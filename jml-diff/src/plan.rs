@@ -11,6 +11,7 @@ mod number;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use jml_core::approval::Deciders;
 use jml_core::canon::CanonError;
 use jml_core::desired::{Desired, Finding};
 use jml_core::digest::Digest;
@@ -36,7 +37,9 @@ pub struct PlanInput<'a> {
     pub policy_digest: &'a Digest,
     /// The person's facts.
     pub facts: &'a PersonFacts,
-    /// What follows from them.
+    /// Who may decide at gates.
+    pub deciders: Deciders<'a>,
+    /// What follows from the person's facts.
     pub desired: &'a Desired,
     /// What was seen.
     pub world: &'a World,

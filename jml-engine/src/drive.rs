@@ -162,9 +162,9 @@ async fn carry_out(
                 Input::Answered { step, result }
             }));
         }
-        Effect::Ask { gate } => {
+        Effect::Ask { gate, stage, panel } => {
             if let Some(what) = machine.plan().gates().get(&gate) {
-                ports.people.ask(&run, &gate, what);
+                ports.people.ask(&run, &gate, what, stage, &panel);
             }
         }
         Effect::Raise { step, task } => ports.people.raise(&run, &step, &task),

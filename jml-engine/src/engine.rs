@@ -6,23 +6,27 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 use futures::lock::Mutex;
+use jml_core::approval::Deciders;
 use jml_core::canon::CanonError;
 use jml_core::desired::desired;
 use jml_core::digest::Digest;
+use jml_core::entitlement::EntitlementRef;
 use jml_core::facts::Facts;
 use jml_core::id::{GateId, IdentityId, ProviderId, RunId, StepId};
 use jml_core::journal::{Decision, Entry, EvidenceSink, Fact, JournalError, RunMode};
 use jml_core::plan::{LifecycleKind, Rank};
 use jml_core::policy::Policy;
-use jml_core::provider::{Cx, Descriptor, Error, Overlay, Snapshot, snapshot};
+use jml_core::provider::{
+    Cx, Descriptor, Error, Observation, Operation, Overlay, Snapshot, snapshot,
+};
 use jml_core::time::ZoneResolver;
 use jml_diff::lint::{Note, Severity, lint};
-use jml_diff::{PlanError, PlanInput, Planned, Verdict, World, plan};
+use jml_diff::{AccountLine, PlanError, PlanInput, Planned, Verdict, World, plan};
 use smol_str::SmolStr;
 
 use crate::brake::{self, BrakeReport, Override};
 use crate::drive::{self, DriveError, Driven, drive};
-use crate::history::History;
+use crate::history::{Given, History, OpenRun};
 use crate::machine::{Input, Machine, ReplayError};
 use crate::ports::Ports;
 use crate::store::MemoryStore;
@@ -143,6 +147,9 @@ pub struct Batch {
     pub refused: BTreeSet<IdentityId>,
     /// People whose change is under way in an open run; their plan was taken out.
     pub under_way: BTreeMap<IdentityId, RunId>,
+    /// Runs that would still give what nobody should have any more, of people for whom nothing else is to
+    /// be done. They are stopped when the batch is executed; where there is a plan, it supersedes them.
+    pub withdrawn: BTreeMap<IdentityId, BTreeSet<RunId>>,
     /// Providers that could not be read, and why. Nothing is planned there.
     pub unread: BTreeMap<ProviderId, Error>,
     /// What was seen.
@@ -199,6 +206,22 @@ impl Worked {
     pub fn until(&self) -> Option<DateTime<Utc>> {
         self.runs.iter().filter_map(|report| report.driven.until()).min()
     }
+}
+
+/// Somebody's decision at a gate.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Vote<'a> {
+    /// Of which run.
+    pub run: &'a RunId,
+    /// Which gate.
+    pub gate: &'a GateId,
+    /// Whose.
+    pub by: &'a IdentityId,
+    /// Yes or no.
+    pub decision: Decision,
+    /// Why, in their words.
+    pub why: &'a str,
 }
 
 /// What came of a run.
@@ -269,10 +292,12 @@ impl Engine {
             notes: BTreeMap::new(),
             refused: BTreeSet::new(),
             under_way: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
             unread,
             world: World::default(),
         };
         let nothing = BTreeSet::new();
+        let deciders = Deciders { policy, facts, zones: self.zones.as_ref(), at };
         for (id, known) in &facts.people {
             if matches!(who, Selection::Only(only) if !only.contains(id)) {
                 continue;
@@ -284,6 +309,7 @@ impl Engine {
                 policy,
                 policy_digest: &policy_digest,
                 facts: &person,
+                deciders,
                 desired: &wanted,
                 world: &world,
                 ledger: &history.ledger,
@@ -311,11 +337,27 @@ impl Engine {
                     .filter_map(|(step, _)| plan.step_digest(step))
                     .collect();
                 let needed = || meanings.difference(&notices);
-                let has = |run: &&crate::history::OpenRun| {
-                    !run.only_tasks && needed().all(|meaning| run.open.contains(meaning))
+                let has = |run: &&OpenRun| {
+                    !run.only_tasks
+                        && needed().all(|meaning| run.open.contains(meaning))
+                        && run
+                            .gives
+                            .iter()
+                            .all(|given| is_wanted(given, &meanings, &planned, &seen))
                 };
                 if let Some(run) = open.clone().find(has) {
                     batch.under_way.insert(id.clone(), run.run.clone());
+                }
+            }
+            if planned.plan.is_none() {
+                let nothing = BTreeSet::new();
+                let idle = |run: &&OpenRun| {
+                    run.gives.iter().any(|given| !is_wanted(given, &nothing, &planned, &seen))
+                };
+                let runs = history.open.get(id).into_iter().flatten().filter(idle);
+                let runs: BTreeSet<RunId> = runs.map(|run| run.run.clone()).collect();
+                if !runs.is_empty() {
+                    batch.withdrawn.insert(id.clone(), runs);
                 }
             }
             if batch.refused.contains(id) || batch.under_way.contains_key(id) {
@@ -387,6 +429,13 @@ impl Engine {
         });
         let claim = self.ports.journal.claim("planner").await?.ok_or(EngineError::Busy)?;
         let history = self.history.lock().await.refresh(self.ports.journal.as_ref()).await?;
+        for run in batch.withdrawn.values().flatten() {
+            let why = SmolStr::new("what it would give is not wanted any more");
+            match self.with_run(run, Input::Withdraw { why }).await {
+                Err(error) if error.is_overtaken() => {}
+                other => drop(other?),
+            }
+        }
         let mut machines = Vec::new();
         let mut overtaken = BTreeSet::new();
         for plan in plans {
@@ -407,10 +456,13 @@ impl Engine {
             let mut machine = Machine::start(plan, RunMode::Executed, limits, now)?;
             if let Some(o) = released.filter(|_| braked) {
                 let (batch, by, why) = (o.batch, o.by.clone(), SmolStr::new(&o.why));
-                let run = machine.run().clone();
-                machine
-                    .handle(now, Input::Overridden { batch, by, why })
-                    .map_err(|source| EngineError::Replay { run, source })?;
+                hand(&mut machine, now, Input::Overridden { batch, by, why })?;
+            }
+            let identity = machine.plan().header().identity.clone();
+            let gates: Vec<_> = machine.plan().gates().clone().into_iter().collect();
+            for (gate, what) in gates {
+                let decisions = history.kept(&identity, &what);
+                hand(&mut machine, now, Input::Kept { gate, decisions })?;
             }
             drive::open(&mut machine, &self.ports).await?;
             machines.push(machine);
@@ -438,15 +490,14 @@ impl Engine {
                 Machine::start(plan.clone(), RunMode::Simulated, ports.limits(), now)?;
             let mut driven = drive(&mut machine, &ports).await?;
             for (id, gate) in plan.gates() {
-                for by in gate.approvers.iter().take(gate.quorum.into()) {
-                    let (gate, by, why) = (id.clone(), by.clone(), SmolStr::new("simulated"));
+                let seats = gate.stages.iter().map(|stage| usize::from(stage.rule.quorum)).sum();
+                for _ in 0..seats {
+                    let Some(by) = machine.next_decider(id) else { break };
+                    let (gate, why) = (id.clone(), SmolStr::new("simulated"));
                     let decision = Decision::Approved;
-                    let run = machine.run().clone();
-                    machine
-                        .handle(now, Input::Decided { gate, by, decision, why })
-                        .map_err(|source| EngineError::Replay { run, source })?;
+                    hand(&mut machine, now, Input::Decided { gate, by, decision, why })?;
+                    driven = drive(&mut machine, &ports).await?;
                 }
-                driven = drive(&mut machine, &ports).await?;
             }
             reports.push(RunReport { driven, view: machine.view() });
         }
@@ -508,22 +559,25 @@ impl Engine {
         Ok(Some(self.go(machine).await?))
     }
 
-    /// Takes a decision at a gate and drives the run on.
+    /// Takes a decision at a gate and drives the run on. Who may decide is looked up now, not when they
+    /// were asked: somebody who left meanwhile decides nothing.
     ///
     /// # Errors
     /// [`EngineError::NotTaken`] when the decision does not count; the journal says so too.
     pub async fn decide(
         &self,
-        run: &RunId,
-        gate: &GateId,
-        by: &IdentityId,
-        decision: Decision,
-        why: &str,
+        vote: &Vote<'_>,
+        policy: &Policy,
+        facts: &Facts,
     ) -> Result<RunReport, EngineError> {
-        let (gate_id, by, why) = (gate.clone(), by.clone(), SmolStr::new(why));
+        let Vote { run, gate, by, decision, why } = *vote;
+        let mut machine = self.open(run, &self.load(run).await?)?;
+        self.seat(&mut machine, policy, facts).await?;
         let before = self.ports.journal.load(run).await?.len();
+        let (gate_id, by, why) = (gate.clone(), by.clone(), SmolStr::new(why));
         let input = Input::Decided { gate: gate_id, by, decision, why };
-        let report = self.with_run(run, input).await?;
+        hand(&mut machine, self.ports.clock.now(), input)?;
+        let report = self.go(machine).await?;
         let entries = self.ports.journal.load(run).await?;
         let new = entries.get(before..).unwrap_or_default();
         let refusal = new.iter().find_map(|entry| match &entry.fact {
@@ -538,6 +592,63 @@ impl Engine {
             }
             None => Ok(report),
         }
+    }
+
+    /// Looks up anew who may decide at every gate that waits, and asks whoever is new. To be called when
+    /// facts changed: a manager moved, an owner left, somebody delegated.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn reseat(&self, policy: &Policy, facts: &Facts) -> Result<(), EngineError> {
+        for run in self.ports.journal.open_runs().await? {
+            let mut machine = self.open(&run, &self.load(&run).await?)?;
+            if machine.open_gates().next().is_none() {
+                continue;
+            }
+            match self.seat(&mut machine, policy, facts).await {
+                Err(error) if error.is_overtaken() => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands in who may decide as of now, and drives the run until that is in its journal.
+    async fn seat(
+        &self,
+        machine: &mut Machine,
+        policy: &Policy,
+        facts: &Facts,
+    ) -> Result<(), EngineError> {
+        let at = self.ports.clock.now();
+        let deciders = Deciders { policy, facts, zones: self.zones.as_ref(), at };
+        let plan = machine.plan().clone();
+        let mut inputs = Vec::new();
+        for (id, gate, state) in machine.open_gates() {
+            let Some(stage) = state.stage_of(gate) else { continue };
+            let covers: Vec<EntitlementRef> =
+                gate.covers.keys().filter_map(|step| plan.steps().get(step)?.gives()).collect();
+            let covers = covers.iter().collect();
+            let subject = &gate.subject.identity;
+            let escalate = stage.rule.escalate.as_ref();
+            let panel = |who| deciders.panel(who, subject, &covers);
+            inputs.push(Input::Seated {
+                gate: id.clone(),
+                stage: state.stage,
+                panel: panel(&stage.rule.approvers),
+                escalated: escalate.map(|rule| panel(&rule.to)).unwrap_or_default(),
+            });
+        }
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        // First what is due by itself, so that a stage that waits for nobody yet is asked.
+        drive(machine, &self.ports).await?;
+        for input in inputs {
+            hand(machine, at, input)?;
+        }
+        drive(machine, &self.ports).await?;
+        Ok(())
     }
 
     /// Takes the proof that a task was done and drives the run on.
@@ -598,9 +709,7 @@ impl Engine {
     async fn with_run(&self, run: &RunId, input: Input) -> Result<RunReport, EngineError> {
         let entries = self.load(run).await?;
         let mut machine = self.open(run, &entries)?;
-        machine
-            .handle(self.ports.clock.now(), input)
-            .map_err(|source| EngineError::Replay { run: run.clone(), source })?;
+        hand(&mut machine, self.ports.clock.now(), input)?;
         self.go(machine).await
     }
 
@@ -617,4 +726,38 @@ impl Engine {
         let Some(sink) = &self.evidence else { return Ok(()) };
         sink.seal(entries).map_err(|what| EngineError::Evidence { run: run.clone(), what })
     }
+}
+
+/// Whether what an open step would give is still wanted: planned again, claimed, or there already. What
+/// cannot be seen is taken for wanted; nothing is given there while it cannot be seen.
+fn is_wanted(
+    given: &Given,
+    planned_again: &BTreeSet<Digest>,
+    planned: &Planned,
+    seen: &World,
+) -> bool {
+    let Given { meaning, provider, op } = given;
+    if planned_again.contains(meaning) || !seen.providers().contains_key(provider) {
+        return true;
+    }
+    let delta = &planned.delta;
+    let account = seen.primary(&delta.identity, provider).map(|(_, state)| state.clone());
+    match op {
+        Operation::Grant { entitlement } | Operation::Exchange { grant: entitlement, .. } => {
+            let at = EntitlementRef::new(provider.clone(), entitlement.clone());
+            delta.access.iter().any(|line| {
+                line.entitlement == at && matches!(line.verdict, Verdict::Grant | Verdict::Keep)
+            })
+        }
+        Operation::CreateAccount { .. } => {
+            let makes = |line: &AccountLine| matches!(line, AccountLine::Create { provider: at, .. } if at == provider);
+            account.is_some() || delta.accounts.iter().any(makes)
+        }
+        _ => account.is_some_and(|state| op.satisfied_by(&Observation::Present(state.into()))),
+    }
+}
+
+fn hand(machine: &mut Machine, now: DateTime<Utc>, input: Input) -> Result<(), EngineError> {
+    let run = machine.run().clone();
+    machine.handle(now, input).map_err(|source| EngineError::Replay { run, source })
 }

@@ -5,10 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use jml_core::digest::Digest;
 use jml_core::facts::TaskKey;
-use jml_core::id::{IdentityId, RunId, StepId};
-use jml_core::journal::{Entry, Fact, JournalError, JournalStore, RunMode, SkipReason};
-use jml_core::plan::{LifecycleKind, Plan, StepKind};
+use jml_core::id::{GateId, GateRuleId, IdentityId, ProviderId, RunId, StepId};
+use jml_core::journal::{
+    Actor, Decision, Entry, Fact, JournalError, JournalStore, RunMode, SkipReason,
+};
+use jml_core::plan::{Gate, LifecycleKind, Plan, Step, StepKind};
+use jml_core::policy::StageRule;
+use jml_core::provider::Operation;
 use jml_diff::Ledger;
+
+use crate::machine::KeptDecision;
 
 /// What the journals say, folded once. Closed runs never change, so they are read once.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +26,18 @@ pub(crate) struct History {
     pub(crate) leavers: Vec<DateTime<Utc>>,
     pub(crate) last_plan: BTreeMap<IdentityId, Digest>,
     pub(crate) open: BTreeMap<IdentityId, Vec<OpenRun>>,
+    approvals: BTreeMap<IdentityId, Vec<Approval>>,
+}
+
+/// Somebody's yes to changes that were not made yet.
+#[derive(Clone, Debug)]
+struct Approval {
+    rule: GateRuleId,
+    /// What the policy said about the stage.
+    stage: StageRule,
+    /// Meanings of the steps that it was about and that were not carried out since.
+    covers: BTreeSet<Digest>,
+    decision: KeptDecision,
 }
 
 /// A run that is not closed.
@@ -28,8 +46,18 @@ pub(crate) struct OpenRun {
     pub(crate) run: RunId,
     /// Meanings of the steps that are still open.
     pub(crate) open: BTreeSet<Digest>,
+    /// Open steps that would give something.
+    pub(crate) gives: Vec<Given>,
     /// Whether only tasks are open.
     pub(crate) only_tasks: bool,
+}
+
+/// Something that an open step would give.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) meaning: Digest,
+    pub(crate) provider: ProviderId,
+    pub(crate) op: Operation,
 }
 
 impl History {
@@ -88,6 +116,80 @@ impl History {
                 _ => {}
             }
         }
+        self.take_approvals(plan, entries);
+    }
+
+    /// An approval is of the meaning of steps: it outlives its run until it expires or the change is made.
+    fn take_approvals(&mut self, plan: &Plan, entries: &[Entry]) {
+        let mut given: BTreeMap<&GateId, Vec<Approval>> = BTreeMap::new();
+        for entry in entries {
+            let (id, decision) = match &entry.fact {
+                Fact::GateDecided { gate, decision: Decision::Refused, .. } => {
+                    given.remove(gate);
+                    continue;
+                }
+                Fact::GateDecided { gate, stage, standing, .. } => {
+                    let Actor::Person(by) = &entry.actor else { continue };
+                    let Some(expires) = plan.gates().get(gate).map(|gate| gate.expires) else {
+                        continue;
+                    };
+                    let run = RunId::of_plan(plan.id());
+                    let (by, standing, decided_at) = (by.clone(), standing.clone(), entry.at);
+                    let stage = *stage;
+                    (gate, KeptDecision { stage, by, standing, run, decided_at, expires })
+                }
+                Fact::DecisionKept { gate, stage, by, standing, run, decided_at, expires } => {
+                    let (by, standing, run) = (by.clone(), standing.clone(), run.clone());
+                    let (stage, decided_at, expires) = (*stage, *decided_at, *expires);
+                    (gate, KeptDecision { stage, by, standing, run, decided_at, expires })
+                }
+                _ => continue,
+            };
+            let Some(gate) = plan.gates().get(id) else { continue };
+            let Some(stage) = gate.stages.get(usize::from(decision.stage)) else { continue };
+            given.entry(id).or_default().push(Approval {
+                rule: gate.rule.clone(),
+                stage: stage.rule.clone(),
+                covers: gate.covers.values().copied().collect(),
+                decision,
+            });
+        }
+        let made: BTreeSet<Digest> = entries
+            .iter()
+            .filter_map(|entry| match &entry.fact {
+                Fact::Verified { step, .. } | Fact::AcceptedUnverified { step } => {
+                    plan.step_digest(step)
+                }
+                _ => None,
+            })
+            .collect();
+        let all = self.approvals.entry(plan.header().identity.clone()).or_default();
+        all.extend(given.into_values().flatten());
+        for approval in &mut *all {
+            approval.covers.retain(|meaning| !made.contains(meaning));
+        }
+        all.retain(|approval| !approval.covers.is_empty());
+    }
+
+    /// Approvals that count at a gate of a new plan: of the same stage of the same rule, for everything
+    /// that waits there. A gate that grew gets none.
+    pub(crate) fn kept(&self, identity: &IdentityId, gate: &Gate) -> Vec<KeptDecision> {
+        let counts = |it: &&Approval| {
+            let stage = gate.stages.get(usize::from(it.decision.stage));
+            it.rule == gate.rule
+                && stage.is_some_and(|stage| stage.rule == it.stage)
+                && gate.covers.values().all(|meaning| it.covers.contains(meaning))
+        };
+        let mut kept: Vec<KeptDecision> = self
+            .approvals
+            .get(identity)
+            .into_iter()
+            .flatten()
+            .filter(counts)
+            .map(|approval| approval.decision.clone())
+            .collect();
+        kept.sort_by_key(|decision| (decision.stage, decision.decided_at));
+        kept
     }
 
     fn take_open(&mut self, run: RunId, entries: &[Entry]) {
@@ -98,8 +200,14 @@ impl History {
         let over = entries.iter().map(|entry| &entry.fact).filter(|fact| !word(fact));
         let ended: BTreeSet<&StepId> = over.filter_map(ended).collect();
         let open = || plan.steps().iter().filter(|(id, _)| !ended.contains(id));
+        let given = |(id, step): (&StepId, &Step)| {
+            let (provider, op) = (step.provider()?.clone(), step.operation()?.clone());
+            let meaning = plan.step_digest(id)?;
+            (!op.takes_away()).then_some(Given { meaning, provider, op })
+        };
         let open_run = OpenRun {
             run,
+            gives: open().filter_map(given).collect(),
             only_tasks: open().all(|(_, step)| step.operation().is_none()),
             open: open().filter_map(|(id, _)| plan.step_digest(id)).collect(),
         };

@@ -14,6 +14,6 @@ pub mod view;
 pub use clock::SystemClock;
 pub use drive::{DriveError, Driven, drive};
 pub use engine::{
-    Batch, Engine, EngineError, Enqueued, Executed, Request, RunReport, Selection, Worked,
+    Batch, Engine, EngineError, Enqueued, Executed, Request, RunReport, Selection, Vote, Worked,
 };
 pub use ports::{People, Ports, Silent};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use jml_core::approval::Panel;
 use jml_core::clock::Clock;
 use jml_core::id::{GateId, IdentityId, ProviderId, RunId, StepId};
 use jml_core::journal::{JournalStore, RunOutcome};
@@ -15,9 +16,10 @@ use crate::machine::Limits;
 /// Word to people. Every call is a hint: what counts is in the journal, and a run goes on whether or not
 /// anybody listens. Calls must return at once.
 pub trait People: Send + Sync {
-    /// A gate waits for a decision.
-    fn ask(&self, run: &RunId, id: &GateId, gate: &Gate) {
-        let _ = (run, id, gate);
+    /// A stage (from 0) of a gate waits for a decision of the panel. Called again when others may decide
+    /// than before: after an escalation, or when somebody left.
+    fn ask(&self, run: &RunId, id: &GateId, gate: &Gate, stage: u16, panel: &Panel) {
+        let _ = (run, id, gate, stage, panel);
     }
     /// Somebody has a task.
     fn raise(&self, run: &RunId, step: &StepId, task: &TaskStep) {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
+use jml_core::approval::Panel;
 use jml_core::id::{GateId, IdentityId, RunId, StepId};
 use jml_core::journal::{RunMode, RunOutcome, SkipReason};
 use jml_core::plan::{LifecycleKind, Plan, Rank, StepKind};
@@ -66,10 +67,14 @@ pub struct GateView {
     pub title: String,
     /// What waits behind it.
     pub grants: Vec<String>,
-    /// Who may decide.
-    pub approvers: Vec<IdentityId>,
-    /// How many must agree, and how many did.
+    /// Which stage waits, from 1, and of how many.
+    pub stage: (u16, usize),
+    /// Who may decide, and by what right.
+    pub approvers: Panel,
+    /// How many must agree at this stage, and how many did.
     pub quorum: (u16, usize),
+    /// When more people will be asked, if nobody decides before.
+    pub escalates: Option<DateTime<Utc>>,
     /// When it ends as a refusal.
     pub expires: DateTime<Utc>,
 }
@@ -143,24 +148,25 @@ impl Machine {
                 }
             })
             .collect();
-        let open_gates = self.gates.iter().filter(|(_, state)| state.is_open());
-        let gates: Vec<GateView> = open_gates
-            .filter(|_| self.closed.is_none())
-            .filter_map(|(id, state)| {
-                let gate = self.plan.gates().get(id)?;
+        let gates: Vec<GateView> = self
+            .open_gates()
+            .filter_map(|(id, gate, state)| {
+                let stage = state.stage_of(gate)?;
                 let grants = gate.covers.keys().filter_map(|step| self.plan.steps().get(step));
                 Some(GateView {
                     id: id.clone(),
                     title: gate.title.to_string(),
                     grants: grants.map(|step| describe(&step.kind)).collect(),
-                    approvers: gate.approvers.iter().cloned().collect(),
-                    quorum: (gate.quorum, state.approved.len()),
+                    stage: (state.stage + 1, gate.stages.len()),
+                    approvers: state.panel(gate),
+                    quorum: (stage.rule.quorum, state.agreed()),
+                    escalates: state.escalates_at(gate),
                     expires: gate.expires,
                 })
             })
             .collect();
         for gate in &gates {
-            let who: Vec<&str> = gate.approvers.iter().map(IdentityId::as_str).collect();
+            let who: Vec<&str> = gate.approvers.keys().map(IdentityId::as_str).collect();
             waits.push(format!("gate {} ({}): {}", gate.id, gate.title, who.join(" or ")));
         }
         RunView {

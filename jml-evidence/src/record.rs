@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use jml_core::canon::CanonError;
-use jml_core::id::StepId;
+use jml_core::id::{GateId, StepId};
 use jml_core::journal::{Actor, Decision, Entry, Fact, RunMode};
 use jml_core::plan::{LifecycleKind, Plan, Step, StepKind};
 use jml_core::provider::{Applied, Observation, Operation};
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::certificate::certificate;
 use crate::disclose::{Disclosure, disclose};
@@ -87,6 +88,11 @@ pub(crate) fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// The stage of a gate, for people. The first one goes without saying.
+fn stage_name(stage: u16) -> Option<String> {
+    (stage > 0).then(|| format!("stage {}", stage + 1))
+}
+
 /// The event that a plan is about, in the words of the control catalogue.
 pub(crate) const fn event(kind: LifecycleKind) -> &'static str {
     match kind {
@@ -154,6 +160,26 @@ impl Pass<'_> {
         self.push(entry, kind, body, Vec::new());
     }
 
+    /// Somebody was asked to decide.
+    fn asked(
+        &mut self,
+        entry: &Entry,
+        gate: &GateId,
+        stage: u16,
+        status: &'static str,
+        why: Option<&SmolStr>,
+        hidden: Vec<Disclosure>,
+    ) {
+        let detail = match (stage_name(stage), why) {
+            (Some(stage), Some(why)) => Some(format!("{stage}: {why}")),
+            (stage, why) => stage.or_else(|| why.map(ToString::to_string)),
+        };
+        let outcome = Some(Outcome { status, detail });
+        let gate = Some(gate.to_string());
+        let body = Body { gate, outcome, ..Body::default() };
+        self.push(entry, "approval.requested", body, hidden);
+    }
+
     fn entry(&mut self, entry: &Entry) -> Result<(), CanonError> {
         let status = |status: &'static str| Outcome { status, detail: None };
         let actor = match &entry.actor {
@@ -167,18 +193,37 @@ impl Pass<'_> {
         }
         match &entry.fact {
             Fact::Opened { .. } => self.opened(entry)?,
-            Fact::GateAsked { gate } => {
-                let who = self.plan.gates().get(gate).map(|g| g.approvers.clone());
-                hidden.push(self.hide("approvers", &who.unwrap_or_default())?);
-                let gate = Some(gate.to_string());
-                self.push(entry, "approval.requested", Body { gate, ..Body::default() }, hidden);
+            Fact::GateAsked { gate, stage } => {
+                let asked = self.plan.gates().get(gate);
+                let asked = asked.and_then(|gate| gate.stages.get(usize::from(*stage)));
+                let panel = asked.map(|stage| stage.panel.clone()).unwrap_or_default();
+                hidden.push(self.hide("approvers", &panel)?);
+                self.asked(entry, gate, *stage, "asked", None, hidden);
             }
-            Fact::GateDecided { gate, decision, why } => {
+            Fact::GatePanel { gate, stage, panel } => {
+                hidden.push(self.hide("approvers", panel)?);
+                self.asked(entry, gate, *stage, "reseated", None, hidden);
+            }
+            Fact::GateEscalated { gate, stage, why } => {
+                self.asked(entry, gate, *stage, "escalated", Some(why), hidden);
+            }
+            Fact::DecisionKept { gate, by, standing, run, decided_at, .. } => {
+                hidden.push(self.hide("actor", by)?);
+                hidden.push(self.hide("standing", standing)?);
+                let detail = Some(format!("decided in run {run} at {}", instant(*decided_at)));
+                let outcome = Some(Outcome { status: "kept", detail });
+                let gate = Some(gate.to_string());
+                let body = Body { actor: Some("person"), gate, outcome, ..Body::default() };
+                self.push(entry, "approval.decided", body, hidden);
+            }
+            Fact::GateDecided { gate, decision, why, standing, stage } => {
                 hidden.push(self.hide("why", why)?);
-                let outcome = Some(status(match decision {
+                hidden.push(self.hide("standing", standing)?);
+                let status = match decision {
                     Decision::Approved => "approved",
                     Decision::Refused => "refused",
-                }));
+                };
+                let outcome = Some(Outcome { status, detail: stage_name(*stage) });
                 let gate = Some(gate.to_string());
                 let body = Body { actor, gate, outcome, ..Body::default() };
                 self.push(entry, "approval.decided", body, hidden);

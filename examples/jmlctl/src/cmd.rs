@@ -165,6 +165,7 @@ fn apply(
     if !quarantined {
         project.save()?;
     }
+    block_on(project.engine.reseat(&project.policy, &project.facts))?;
     let released = match (batch_name, by, why) {
         (Some(batch), Some(by), Some(why)) => Some(Override {
             batch: batch.parse().map_err(|e| Failure::new(CONFIG, format!("{e}")))?,

@@ -1,6 +1,7 @@
 //! Plans, runs and reports as text and as JSON.
 
 use comfy_table::{ContentArrangement, Table, presets};
+use jml_core::approval::{Panel, Standing};
 use jml_core::policy::Policy;
 use jml_diff::{AccountLine, Planned, Verdict};
 use jml_engine::view::{RunView, describe};
@@ -75,13 +76,18 @@ pub(crate) fn batch(batch: &Batch, keeps: bool) -> Vec<String> {
     for planned in order {
         let notes = batch.notes.get(&planned.delta.identity);
         let foreign = planned.delta.access.iter().any(|l| matches!(l.verdict, Verdict::Foreign(_)));
-        if planned.plan.is_none() && notes.is_none() && planned.waits.is_empty() && !foreign {
+        let withdrawn = batch.withdrawn.contains_key(&planned.delta.identity);
+        let quiet = planned.plan.is_none() && notes.is_none() && planned.waits.is_empty();
+        if quiet && !foreign && !withdrawn {
             calm += 1;
             continue;
         }
         out.extend(person(planned, keeps));
         if let Some(run) = batch.under_way.get(&planned.delta.identity) {
             out.push(format!("  under way in run {run}"));
+        }
+        for run in batch.withdrawn.get(&planned.delta.identity).into_iter().flatten() {
+            out.push(format!("  run {run} would give what is not wanted any more; it is stopped"));
         }
         out.extend(notes.into_iter().flatten().map(|note| format!("  {note}")));
     }
@@ -115,13 +121,13 @@ fn person(planned: &Planned, keeps: bool) -> Vec<String> {
     }
     if let Some(plan) = &planned.plan {
         for (id, gate) in plan.gates() {
-            let who: Vec<&str> = gate.approvers.iter().map(AsRef::as_ref).collect();
+            let who: Vec<String> = gate.stages.iter().map(|stage| panel(&stage.panel)).collect();
             out.push(styled(
                 NOTE,
                 format!(
                     "  gate {id}: {}, {} must agree; expires {}",
                     gate.title,
-                    who.join(" or "),
+                    who.join(", then "),
                     gate.expires
                 ),
             ));
@@ -250,4 +256,16 @@ pub(crate) fn reports(reports: &[RunReport]) -> Vec<String> {
 /// Runs for programs.
 pub(crate) fn views_json(views: &[&RunView]) -> Value {
     json!({ "version": 1, "runs": views })
+}
+
+/// Who may decide, and for whom.
+pub(crate) fn panel(panel: &Panel) -> String {
+    let who: Vec<String> = panel
+        .iter()
+        .map(|(id, standing)| match standing {
+            Standing::Delegate { of } => format!("{id} (for {of})"),
+            _ => id.to_string(),
+        })
+        .collect();
+    if who.is_empty() { "nobody yet".to_owned() } else { who.join(" or ") }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-pub use gate::{Gate, GateSubject};
+pub use gate::{Gate, GateSubject, Stage};
 pub use seal::{PlanDraft, SealError};
 pub use step::{
     ByHand, Late, Need, Notice, OnStale, Rank, Reason, Retry, Step, StepKind, TaskStep,

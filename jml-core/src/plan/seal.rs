@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Foreign, Gate, Keep, Late, OnStale, PLAN_FORMAT, Plan, PlanHeader, Rank, Step, StepKind,
 };
+use crate::approval::Panel;
 use crate::canon::CanonError;
 use crate::digest::Digest;
 use crate::id::{GateId, StepId};
@@ -146,14 +147,17 @@ impl PlanDraft {
             if let Some(step) = gate.covers.keys().find(|step| !waits(step)) {
                 return Err(SealError::Gate { step: step.clone(), gate: id.clone() });
             }
-            if gate.approvers.contains(&self.header.identity)
-                || gate.subject.identity != self.header.identity
-            {
+            let subject = &self.header.identity;
+            let about = |panel: &Panel| {
+                panel.iter().any(|(id, standing)| standing.right_of(id) == subject || id == subject)
+            };
+            let own = gate.stages.iter().any(|it| about(&it.panel) || about(&it.escalated));
+            if own || &gate.subject.identity != subject {
                 let why = "the person whom the plan is about must not decide";
                 return Err(SealError::Undecidable(id.clone(), why));
             }
-            if gate.quorum == 0 {
-                return Err(SealError::Undecidable(id.clone(), "the quorum is zero"));
+            if gate.stages.is_empty() || gate.stages.iter().any(|stage| stage.rule.quorum == 0) {
+                return Err(SealError::Undecidable(id.clone(), "nobody has to agree"));
             }
         }
         Ok(())

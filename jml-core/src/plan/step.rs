@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 use crate::canon::CanonError;
 use crate::claim::ClaimSource;
 use crate::digest::Digest;
+use crate::entitlement::EntitlementRef;
 use crate::facts::TaskKey;
 use crate::id::{AccountId, GateId, IdentityId, ProviderId, StepId};
 use crate::provider::Operation;
@@ -73,6 +74,17 @@ impl Step {
             StepKind::Task(TaskStep { by_hand: Some(by_hand), .. }) => Some(by_hand),
             _ => None,
         }
+    }
+
+    /// The entitlement that a change gives.
+    #[must_use]
+    pub fn gives(&self) -> Option<EntitlementRef> {
+        let (Operation::Grant { entitlement: key } | Operation::Exchange { grant: key, .. }) =
+            self.operation()?
+        else {
+            return None;
+        };
+        Some(EntitlementRef::new(self.provider()?.clone(), key.clone()))
     }
 
     /// The operation of a change.

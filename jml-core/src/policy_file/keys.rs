@@ -13,6 +13,7 @@ pub(super) enum Shape {
     TextList,
     Section(&'static Section),
     MapOf(&'static Section),
+    ListOf(&'static Section),
     MapOfText,
     Choice(&'static [&'static str]),
 }
@@ -119,6 +120,35 @@ pub(super) static ACCOUNT: Section = Section {
     ],
 };
 
+const APPROVERS: &str =
+    "{manager: attribute}, {manager: {attribute, level}}, entitlement_owner, {named: [ids]}.";
+
+pub(super) static ESCALATE: Section = Section {
+    keys: &[
+        key("after_hours", Shape::Count, "Hours after it was asked; 48 if left out."),
+        key("to", Shape::Any, APPROVERS),
+    ],
+};
+
+pub(super) static MANAGER: Section = Section {
+    keys: &[
+        key("attribute", Shape::Text, "Attribute with the manager's identity id."),
+        key("level", Shape::Count, "1 for the manager, 2 for the manager's manager."),
+    ],
+};
+
+pub(super) static STAGE: Section = Section {
+    keys: &[
+        key("approvers", Shape::Any, APPROVERS),
+        key("quorum", Shape::Count, "How many must agree; 1 if left out."),
+        key("escalate", Shape::Section(&ESCALATE), "Who may decide, too, when it takes long."),
+    ],
+};
+
+pub(super) static DELEGATION: Section = Section {
+    keys: &[key("max_days", Shape::Count, "Longest delegation that counts; 30 if left out.")],
+};
+
 pub(super) static GATE: Section = Section {
     keys: &[
         key("title", Shape::Text, "In people's words."),
@@ -128,8 +158,14 @@ pub(super) static GATE: Section = Section {
             "Grants of at least this sensitivity wait.",
         ),
         key("entitlements", Shape::TextList, "Grants of these wait."),
-        key("approvers", Shape::Any, "{manager: attribute}, entitlement_owner, {named: [ids]}."),
+        key("approvers", Shape::Any, APPROVERS),
         key("quorum", Shape::Count, "How many must agree; 1 if left out."),
+        key("escalate", Shape::Section(&ESCALATE), "Who may decide, too, when it takes long."),
+        key(
+            "stages",
+            Shape::ListOf(&STAGE),
+            "Who must agree, one after the other; instead of `approvers` for a single stage.",
+        ),
         key("expires_days", Shape::Count, "Days after which it counts as refused; 7 if left out."),
     ],
 };
@@ -201,6 +237,7 @@ pub(super) static POLICY: Section = Section {
         key("sod", Shape::MapOf(&SOD), "Separation of duties."),
         key("accounts", Shape::MapOf(&ACCOUNT), "Who gets an account, by provider."),
         key("gates", Shape::MapOf(&GATE), "Which grants wait for whom."),
+        key("delegation", Shape::Section(&DELEGATION), "How far decisions may be handed on."),
         key("leaver", Shape::Section(&LEAVER), "What happens when somebody leaves."),
         key("modes", Shape::Section(&MODE), "How far revoking may go."),
         key("brakes", Shape::Section(&BRAKES), "When a batch is stopped."),
@@ -260,6 +297,11 @@ fn shape(out: &mut String, shape: Shape, depth: usize) {
             out.push_str(",\n");
             section(out, inner, depth);
             Ok(())
+        }
+        Shape::ListOf(inner) => {
+            let _ = write!(out, ",\n{pad}\"type\": \"array\",\n{pad}\"items\": {{\n");
+            section(out, inner, depth + 1);
+            write!(out, "\n{pad}}}")
         }
         Shape::MapOf(inner) => {
             let _ =

@@ -64,6 +64,8 @@ impl Tree {
                     }
                     at = next;
                 }
+                // One stage may be written without a list of stages.
+                None if matches!(name.as_str(), "stages" | "0") => {}
                 None => break,
             }
         }

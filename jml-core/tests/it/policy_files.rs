@@ -120,6 +120,20 @@ fn several_errors_at_once() {
 }
 
 #[test]
+fn stages_of_a_gate() {
+    let gate = "gates:\n  high:\n    title: High\n    sensitivity: privileged\n    stages:\n      \
+                - approvers: { manager: manager }\n        quorum: 1\n        \
+                escalate: { after_hours: 24, to: { manager: { attribute: boss, level: 2 } } }\n      \
+                - { approvers: { named: [] }, qourum: 2 }\n    approvers: entitlement_owner\n";
+    let text = data("policy.yaml");
+    let (before, rest) = text.split_once("gates:\n").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    let text = format!("{before}{gate}\n{after}");
+    let errors = parse("policy.yaml", &text).unwrap_err();
+    golden("tests/golden/policy/stages.txt", &errors.to_string());
+}
+
+#[test]
 fn toml_errors_have_places_too() {
     let text = data("policy.toml").replacen("platform-engineer\"]", "platfrom-engineer\"]", 1);
     let errors = parse("policy.toml", &text).unwrap_err();

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use jml_core::attribute::AttributeValue;
+use jml_core::approval::{Panel, can_pass};
 use jml_core::canon::CanonError;
 use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementRef;
-use jml_core::id::IdentityId;
-use jml_core::plan::Rank;
-use jml_core::policy::{Approvers, GateRule};
+use jml_core::plan::{Rank, Stage};
+use jml_core::policy::{Approvers, GateRule, StageRule};
 use smol_str::SmolStr;
 
 use super::PlanInput;
@@ -35,26 +34,18 @@ pub(super) fn gates(
             dropped.insert(index);
             continue;
         }
-        let mut approvers = approvers(input, &rule.approvers, &given);
-        // Nobody decides about their own access.
-        approvers.remove(&input.desired.identity);
-        if approvers.len() < usize::from(rule.quorum.max(1)) {
-            let why = format!(
-                "gate `{id}` needs {} approvers, and {} may decide",
-                rule.quorum.max(1),
-                approvers.len()
-            );
-            waits.push(Wait { what, why: SmolStr::new(why) });
+        let stages = stages(input, rule, &given);
+        if let Err(why) = passable(&stages) {
+            waits.push(Wait { what, why: SmolStr::new(format!("gate `{id}` {why}")) });
             dropped.insert(index);
             continue;
         }
-        let same = |gate: &OpenGate| &gate.rule == id && gate.approvers == approvers;
+        let same = |gate: &OpenGate| &gate.rule == id && gate.stages == stages;
         let at = gates.iter().position(same).unwrap_or_else(|| {
             gates.push(OpenGate {
                 rule: id.clone(),
-                approvers,
+                stages,
                 title: rule.title.clone(),
-                quorum: rule.quorum.max(1),
                 expires: input.at + TimeDelta::days(rule.expires_days.max(1).into()),
             });
             gates.len() - 1
@@ -91,24 +82,45 @@ fn rule_for<'a>(
     })
 }
 
-fn approvers(
-    input: &PlanInput<'_>,
-    who: &Approvers,
-    given: &EntitlementRef,
-) -> BTreeSet<IdentityId> {
-    match who {
-        Approvers::Manager { attribute } => {
-            let attributes = &input.facts.identity.attributes;
-            let value = attributes.value(&input.policy.attributes, attribute, input.at);
-            let id = value.and_then(AttributeValue::as_text).map(IdentityId::new);
-            id.and_then(Result::ok).into_iter().collect()
+/// The stages of a gate, with who may decide as of now. Nobody decides about their own access.
+fn stages(input: &PlanInput<'_>, rule: &GateRule, given: &EntitlementRef) -> Vec<Stage> {
+    let covers = BTreeSet::from([given]);
+    let subject = &input.desired.identity;
+    let panel = |who: &Approvers| input.deciders.panel(who, subject, &covers);
+    let stage = |rule: &StageRule| Stage {
+        panel: panel(&rule.approvers),
+        escalated: rule
+            .escalate
+            .as_ref()
+            .map(|escalation| panel(&escalation.to))
+            .unwrap_or_default(),
+        rule: rule.clone(),
+    };
+    rule.stages.iter().map(stage).collect()
+}
+
+/// Whether enough different people may decide; if not, why.
+fn passable(stages: &[Stage]) -> Result<(), String> {
+    let all: Vec<Panel> = stages
+        .iter()
+        .map(|it| {
+            it.panel.iter().chain(&it.escalated).map(|(a, b)| (a.clone(), b.clone())).collect()
+        })
+        .collect();
+    for (number, (stage, panel)) in stages.iter().zip(&all).enumerate() {
+        if panel.len() < usize::from(stage.rule.quorum) {
+            let (of, may) = (stage.rule.quorum, panel.len());
+            let which =
+                if all.len() > 1 { format!(" at stage {}", number + 1) } else { String::new() };
+            return Err(format!("needs {of} approvers{which}, and {may} may decide"));
         }
-        Approvers::EntitlementOwner => {
-            let owner = input.policy.entitlements.get(given).and_then(|e| e.owner.clone());
-            owner.into_iter().collect()
-        }
-        Approvers::Named(set) => set.clone(),
-        _ => BTreeSet::new(),
+    }
+    let seats: Vec<(&Panel, u16)> =
+        all.iter().zip(stages).map(|(p, s)| (p, s.rule.quorum)).collect();
+    if can_pass(&seats) {
+        Ok(())
+    } else {
+        Err("has too few different approvers for its stages".into())
     }
 }
 

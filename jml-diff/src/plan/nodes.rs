@@ -9,7 +9,7 @@ use jml_core::entitlement::EntitlementRef;
 use jml_core::facts::TaskKey;
 use jml_core::id::{EngagementId, GateRuleId, IdentityId, ProviderId, TaskId};
 use jml_core::plan::{
-    ByHand, LifecycleKind, Need, Notice, OnStale, Rank, Reason, StepKind, TaskStep,
+    ByHand, LifecycleKind, Need, Notice, OnStale, Rank, Reason, Stage, StepKind, TaskStep,
 };
 use jml_core::provider::{MailboxChange, Operation, Verb};
 use jml_core::role::Assignee;
@@ -70,9 +70,8 @@ impl Node {
 #[derive(Clone, Debug)]
 pub(super) struct OpenGate {
     pub(super) rule: GateRuleId,
-    pub(super) approvers: std::collections::BTreeSet<IdentityId>,
+    pub(super) stages: Vec<Stage>,
     pub(super) title: SmolStr,
-    pub(super) quorum: u16,
     pub(super) expires: DateTime<Utc>,
 }
 

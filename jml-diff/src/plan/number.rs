@@ -79,8 +79,7 @@ pub(super) fn number(
                 rule: open.rule,
                 title: open.title,
                 covers: covers.remove(&id)?,
-                approvers: open.approvers,
-                quorum: open.quorum,
+                stages: open.stages,
                 expires: open.expires,
                 subject: GateSubject { identity: subject.clone() },
             };

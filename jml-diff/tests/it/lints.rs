@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
+use jml_core::approval::{Panel, Standing};
 use jml_core::attribute::AttributeValue;
 use jml_core::digest::Digest;
 use jml_core::id::{
@@ -10,9 +11,10 @@ use jml_core::id::{
 };
 use jml_core::plan::{
     Basis, Gate, GateSubject, Late, LifecycleKind, Need, OnStale, PLAN_FORMAT, PlanDraft,
-    PlanHeader, Rank, Reason, Retry, SealError, Step, StepKind,
+    PlanHeader, Rank, Reason, Retry, SealError, Stage, Step, StepKind,
 };
 use jml_core::policy::Mode;
+use jml_core::policy::{Approvers, StageRule};
 use jml_core::provider::Operation;
 use jml_diff::lint::{Severity, lint};
 
@@ -159,14 +161,21 @@ fn sealing_refuses_the_worst() {
         rule: GateRuleId::new("r").unwrap(),
         title: "t".into(),
         covers: BTreeMap::from([(id("s0"), meaning)]),
-        approvers: BTreeSet::from([me(), IdentityId::new("boss").unwrap()]),
-        quorum: 1,
+        stages: vec![Stage {
+            rule: StageRule {
+                approvers: Approvers::Named(BTreeSet::from([IdentityId::new("boss").unwrap()])),
+                quorum: 1,
+                escalate: None,
+            },
+            panel: [me(), IdentityId::new("boss").unwrap()].map(|id| (id, Standing::Named)).into(),
+            escalated: Panel::new(),
+        }],
         expires: at(),
         subject: GateSubject { identity: me() },
     };
     own.gates.insert(GateId::new("g1").unwrap(), gate.clone());
     assert!(matches!(own.clone().seal(), Err(SealError::Undecidable(..))));
-    gate.approvers.remove(&me());
+    gate.stages[0].panel.remove(&me());
     own.gates.insert(GateId::new("g1").unwrap(), gate.clone());
     assert!(own.clone().seal().is_ok());
     // A decision is on a meaning: a gate that covers another one does not fit.

@@ -1,6 +1,7 @@
 //! The one transition function: entries in, state out. Used live and in replay.
 
-use jml_core::id::StepId;
+use jml_core::approval::Standing;
+use jml_core::id::{GateId, IdentityId, StepId};
 use jml_core::journal::{Actor, Decision, Entry, Fact, SkipReason};
 use jml_core::plan::StepKind;
 
@@ -67,23 +68,22 @@ impl Machine {
             Fact::Opened { plan, .. } if **plan != self.plan => {
                 return Err("it opens another plan".to_owned());
             }
-            Fact::GateAsked { gate } => self.gate(gate)?.asked = true,
-            Fact::GateDecided { gate, decision, .. } => {
+            Fact::GateAsked { gate, stage } => self.stage(gate, *stage)?.asked = Some(entry.at),
+            Fact::GateEscalated { gate, stage, .. } => self.stage(gate, *stage)?.escalated = true,
+            Fact::GatePanel { gate, stage, panel } => {
+                self.stage(gate, *stage)?.panel = Some(panel.clone());
+            }
+            Fact::GateDecided { gate, stage, decision, standing, .. } => {
                 let Actor::Person(by) = &entry.actor else {
                     return Err("only a person decides".to_owned());
                 };
-                let quorum = self.plan.gates().get(gate).map_or(1, |gate| usize::from(gate.quorum));
-                let state = self.gate(gate)?;
-                if !state.is_open() {
-                    return Err(format!("gate `{gate}` is decided"));
-                }
                 match decision {
-                    Decision::Approved => {
-                        state.approved.insert(by.clone());
-                        state.passed = state.approved.len() >= quorum;
-                    }
-                    Decision::Refused => state.refused = Some(Some(by.clone())),
+                    Decision::Approved => self.approve(gate, *stage, by, standing)?,
+                    Decision::Refused => self.stage(gate, *stage)?.refused = Some(Some(by.clone())),
                 }
+            }
+            Fact::DecisionKept { gate, stage, by, standing, .. } => {
+                self.approve(gate, *stage, by, standing)?;
             }
             Fact::GateExpired { gate } => self.gate(gate)?.refused = Some(None),
             Fact::Intended { step, attempt, .. } => {
@@ -156,7 +156,35 @@ impl Machine {
         Ok(())
     }
 
-    fn gate(&mut self, id: &jml_core::id::GateId) -> Result<&mut super::GateState, String> {
+    /// A gate that is open at this stage.
+    fn stage(&mut self, id: &GateId, stage: u16) -> Result<&mut super::GateState, String> {
+        let state = self.gate(id)?;
+        match state.is_open() && state.stage == stage {
+            true => Ok(state),
+            false => Err(format!("gate `{id}` is decided at stage {stage}")),
+        }
+    }
+
+    fn approve(
+        &mut self,
+        id: &GateId,
+        stage: u16,
+        by: &IdentityId,
+        standing: &Standing,
+    ) -> Result<(), String> {
+        let gate = self.plan.gates().get(id).cloned().ok_or_else(|| format!("no gate `{id}`"))?;
+        if by == &gate.subject.identity {
+            return Err("nobody decides about their own access".to_owned());
+        }
+        let state = self.stage(id, stage)?;
+        if state.is_used(standing.right_of(by)) || state.approved.contains_key(by) {
+            return Err(format!("`{by}` decides twice at gate `{id}`"));
+        }
+        state.approve(&gate, by.clone(), standing.clone());
+        Ok(())
+    }
+
+    fn gate(&mut self, id: &GateId) -> Result<&mut super::GateState, String> {
         self.gates.get_mut(id).ok_or_else(|| format!("there is no gate `{id}`"))
     }
 
@@ -178,7 +206,9 @@ impl Machine {
     pub(super) fn after_fold(&mut self, entry: &Entry) {
         match &entry.fact {
             Fact::Intended { step, attempt, .. } => self.send(step, *attempt),
-            Fact::GateAsked { gate } => self.outbox.push(Effect::Ask { gate: gate.clone() }),
+            Fact::GateAsked { gate, .. }
+            | Fact::GateEscalated { gate, .. }
+            | Fact::GatePanel { gate, .. } => self.ask(gate),
             Fact::TaskRaised { step, .. } => {
                 self.busy.remove(step);
                 let kind = self.plan.steps().get(step).map(|step| &step.kind);
@@ -214,6 +244,17 @@ impl Machine {
                 self.busy.remove(step);
             }
             _ => {}
+        }
+    }
+
+    /// Whoever may decide at a gate hears of it.
+    fn ask(&mut self, gate: &GateId) {
+        let (Some(what), Some(state)) = (self.plan.gates().get(gate), self.gates.get(gate)) else {
+            return;
+        };
+        if state.stage_of(what).is_some() && state.asked.is_some() {
+            let (stage, panel) = (state.stage, state.panel(what));
+            self.outbox.push(Effect::Ask { gate: gate.clone(), stage, panel });
         }
     }
 

@@ -18,11 +18,12 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use jml_core::approval::{Panel, Standing};
 use jml_core::canon::CanonError;
 use jml_core::digest::Digest;
 use jml_core::id::{AccountId, GateId, IdentityId, ProviderId, RunId, StepId};
 use jml_core::journal::{Actor, Decision, Entry, Fact, JOURNAL_FORMAT, RunMode, RunOutcome};
-use jml_core::plan::{Notice, Plan, TaskStep};
+use jml_core::plan::{Gate, Notice, Plan, TaskStep};
 use jml_core::provider::{Change, Error, Observation, Outcome, Result as ProviderResult, Target};
 use smol_str::SmolStr;
 
@@ -58,6 +59,10 @@ pub enum Effect {
     Ask {
         /// Which gate.
         gate: GateId,
+        /// Which stage, from 0.
+        stage: u16,
+        /// Who may decide now.
+        panel: Panel,
     },
     /// Give a person a task. Nothing to hand in until it is done.
     Raise {
@@ -115,6 +120,24 @@ pub enum Input {
         /// Why.
         why: SmolStr,
     },
+    /// Who may decide at a stage was looked up again.
+    Seated {
+        /// Which gate.
+        gate: GateId,
+        /// Which stage, from 0. Ignored when it is not the one that is open.
+        stage: u16,
+        /// Who may decide.
+        panel: Panel,
+        /// Who may decide besides them once it escalated.
+        escalated: Panel,
+    },
+    /// Approvals of an earlier run, in order of stage. Only before the run is opened.
+    Kept {
+        /// Which gate.
+        gate: GateId,
+        /// The approvals.
+        decisions: Vec<KeptDecision>,
+    },
     /// A task was done.
     TaskDone {
         /// Which step.
@@ -138,6 +161,11 @@ pub enum Input {
         /// The newer plan.
         by: Digest,
     },
+    /// What the run would still do is not wanted any more, and no plan takes its place.
+    Withdraw {
+        /// Why.
+        why: SmolStr,
+    },
     /// Somebody stops the run.
     Cancel {
         /// Who.
@@ -145,6 +173,24 @@ pub enum Input {
         /// Why.
         why: SmolStr,
     },
+}
+
+/// An approval that was given in an earlier run for the same changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct KeptDecision {
+    /// At which stage, from 0.
+    pub stage: u16,
+    /// Whose.
+    pub by: IdentityId,
+    /// By what right.
+    pub standing: Standing,
+    /// In which run they decided.
+    pub run: RunId,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+    /// Until when it counts.
+    pub expires: DateTime<Utc>,
 }
 
 /// How hard providers may be driven by one run.
@@ -303,6 +349,21 @@ impl Machine {
         self.mode
     }
 
+    /// The gates that wait for a decision, and where they stand.
+    pub fn open_gates(&self) -> impl Iterator<Item = (&GateId, &Gate, &GateState)> {
+        let open = self.gates.iter().filter(|(_, state)| state.is_open() && self.closed.is_none());
+        open.filter_map(|(id, state)| Some((id, self.plan.gates().get(id)?, state)))
+    }
+
+    /// Somebody who may decide at a gate now and has not; for simulations.
+    #[must_use]
+    pub(crate) fn next_decider(&self, id: &GateId) -> Option<IdentityId> {
+        let (_, gate, state) = self.open_gates().find(|(gate, ..)| *gate == id)?;
+        let stage = state.stage_of(gate)?;
+        let panel = state::joined(&state.panel(gate), &stage.escalated);
+        panel.keys().find(|by| !state.approved.contains_key(*by)).cloned()
+    }
+
     /// How the run ended, once it has.
     #[must_use]
     pub const fn outcome(&self) -> Option<RunOutcome> {
@@ -335,6 +396,10 @@ impl Machine {
             Input::Decided { gate, by, decision, why } => {
                 self.decided(now, gate, by, decision, why);
             }
+            Input::Seated { gate, stage, panel, escalated } => {
+                self.seated(now, &gate, stage, &panel, &escalated);
+            }
+            Input::Kept { gate, decisions } => self.kept(now, &gate, decisions),
             Input::TaskDone { step, by, proof } => self.task_done(now, step, by, proof),
             Input::Overridden { batch, by, why } => {
                 self.note(now, Actor::Person(by), Fact::BrakeOverridden { batch, why });
@@ -344,13 +409,16 @@ impl Machine {
                     self.note(now, Actor::Engine, Fact::Superseded { by });
                 }
             }
-            Input::Cancel { by, why } => {
-                if self.closed.is_none() && self.closing.is_none() {
-                    self.note(now, Actor::Person(by), Fact::Cancelled { why });
-                }
-            }
+            Input::Withdraw { why } => self.cancel(now, Actor::Engine, why),
+            Input::Cancel { by, why } => self.cancel(now, Actor::Person(by), why),
         }
         Ok(())
+    }
+
+    fn cancel(&mut self, now: DateTime<Utc>, actor: Actor, why: SmolStr) {
+        if self.closed.is_none() && self.closing.is_none() {
+            self.note(now, actor, Fact::Cancelled { why });
+        }
     }
 
     fn recorded(&mut self, len: u64) -> Result<(), ReplayError> {
@@ -402,7 +470,10 @@ impl Machine {
             });
         let rechecks = open.clone().filter_map(|(id, _)| Some(self.rechecks.get(id)?.next));
         let gates = self.gates.iter().filter(|(_, state)| state.is_open());
-        let expiries = gates.filter_map(|(id, _)| Some(self.plan.gates().get(id)?.expires));
+        let expiries = gates.filter_map(|(id, state)| {
+            let gate = self.plan.gates().get(id)?;
+            Some(state.escalates_at(gate).map_or(gate.expires, |at| at.min(gate.expires)))
+        });
         let deadlines = open
             .filter(|(id, _)| !self.missed.contains(*id))
             .filter_map(|(id, _)| self.plan.steps().get(id)?.deadline);

@@ -1,10 +1,12 @@
 //! The durable state of steps and gates.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use jml_core::approval::{Panel, Standing};
 use jml_core::id::IdentityId;
 use jml_core::journal::SkipReason;
+use jml_core::plan::{Gate, Stage};
 use jml_core::provider::{Applied, ErrorKind};
 use smol_str::SmolStr;
 
@@ -149,10 +151,16 @@ impl StepState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GateState {
-    /// Whether approvers were asked.
-    pub asked: bool,
-    /// Who agreed.
-    pub approved: BTreeSet<IdentityId>,
+    /// The stage that is to be decided, from 0.
+    pub stage: u16,
+    /// When its approvers were asked.
+    pub asked: Option<DateTime<Utc>>,
+    /// Whether more people may decide than were asked first.
+    pub escalated: bool,
+    /// Who may decide at this stage, where it is not as it was when the plan was made.
+    pub panel: Option<Panel>,
+    /// Who agreed, at which stage and by what right.
+    pub approved: BTreeMap<IdentityId, (u16, Standing)>,
     /// Whether enough agreed.
     pub passed: bool,
     /// Who refused, or nobody when it expired.
@@ -165,4 +173,55 @@ impl GateState {
     pub const fn is_open(&self) -> bool {
         !self.passed && self.refused.is_none()
     }
+
+    /// The stage that is to be decided.
+    #[must_use]
+    pub fn stage_of<'a>(&self, gate: &'a Gate) -> Option<&'a Stage> {
+        gate.stages.get(usize::from(self.stage)).filter(|_| self.is_open())
+    }
+
+    /// Who may decide now.
+    #[must_use]
+    pub fn panel(&self, gate: &Gate) -> Panel {
+        match (&self.panel, self.stage_of(gate)) {
+            (Some(panel), _) => panel.clone(),
+            (None, Some(stage)) if self.escalated => joined(&stage.panel, &stage.escalated),
+            (None, Some(stage)) => stage.panel.clone(),
+            (None, None) => Panel::new(),
+        }
+    }
+
+    /// Whose right was used already, at any stage.
+    pub(super) fn is_used(&self, right: &IdentityId) -> bool {
+        self.approved.iter().any(|(by, (_, standing))| standing.right_of(by) == right)
+    }
+
+    /// How many agreed at the stage that is to be decided.
+    #[must_use]
+    pub fn agreed(&self) -> usize {
+        self.approved.values().filter(|(stage, _)| *stage == self.stage).count()
+    }
+
+    /// When more people will be asked, if nobody decides before.
+    #[must_use]
+    pub fn escalates_at(&self, gate: &Gate) -> Option<DateTime<Utc>> {
+        let rule = self.stage_of(gate)?.rule.escalate.as_ref().filter(|_| !self.escalated)?;
+        Some(self.asked? + TimeDelta::hours(rule.after_hours.into()))
+    }
+
+    /// Takes an approval in. The next stage begins when enough agreed.
+    pub(super) fn approve(&mut self, gate: &Gate, by: IdentityId, standing: Standing) {
+        self.approved.insert(by, (self.stage, standing));
+        let quorum = self.stage_of(gate).map_or(1, |stage| usize::from(stage.rule.quorum));
+        if self.agreed() >= quorum {
+            self.stage += 1;
+            (self.asked, self.escalated, self.panel) = (None, false, None);
+            self.passed = usize::from(self.stage) >= gate.stages.len();
+        }
+    }
+}
+
+/// Everybody of both; a right from the first counts before one from the second.
+pub(super) fn joined(first: &Panel, second: &Panel) -> Panel {
+    second.iter().chain(first).map(|(id, standing)| (id.clone(), standing.clone())).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::account::{AccountState, AccountStatus};
+use jml_core::approval::Deciders;
 use jml_core::attribute::{Assertion, AttributeValue, Attributes, Opinion};
 use jml_core::desired::desired;
 use jml_core::facts::{Facts, PersonFacts};
@@ -97,11 +98,14 @@ fn tripped(
     );
     let accounts = accounts.into_iter().map(|it| (it.id.clone(), it)).collect();
     let seen = CompleteSnapshot::assert_complete("t".parse().unwrap(), start(), accounts);
-    let facts =
-        Facts { people: people.into_iter().map(|it| (it.identity.id.clone(), it)).collect() };
+    let facts = Facts {
+        people: people.into_iter().map(|it| (it.identity.id.clone(), it)).collect(),
+        ..Facts::default()
+    };
     let seen = vec![(&descriptor, start(), Snapshot::Complete(seen))];
     let world = World::new(seen, &facts, &policy, start());
     let digest = policy.digest().unwrap();
+    let deciders = Deciders { policy: &policy, facts: &facts, zones: &TzdbZones, at: start() };
     let batch: Vec<Planned> = facts
         .people
         .values()
@@ -111,6 +115,7 @@ fn tripped(
                 policy: &policy,
                 policy_digest: &digest,
                 facts,
+                deciders,
                 desired: &desired,
                 world: &world,
                 ledger: &Ledger::default(),

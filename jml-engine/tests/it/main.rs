@@ -4,7 +4,9 @@
 mod batches;
 mod brakes;
 mod by_hand;
+mod company;
 mod crash;
+mod gates;
 mod laws;
 mod outage;
 #[cfg(feature = "postgres")]

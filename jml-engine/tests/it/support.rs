@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass};
+use jml_core::approval::{Panel, Standing};
 use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, GateId, GateRuleId, IdentityId, PolicyVersion, ProviderId, StepId};
 use jml_core::plan::{
     Basis, Gate, GateSubject, Late, LifecycleKind, Need, OnStale, PLAN_FORMAT, Plan, PlanDraft,
-    PlanHeader, Rank, Reason, Retry, Step, StepKind,
+    PlanHeader, Rank, Reason, Retry, Stage, Step, StepKind,
 };
+use jml_core::policy::{Approvers, StageRule};
 use jml_core::provider::Operation;
 use jml_testkit::Memory;
 use jml_testkit::crash::Scene;
@@ -87,6 +89,16 @@ pub(crate) fn plan(steps: Vec<(&str, Step)>) -> Plan {
     gated(steps, BTreeMap::new())
 }
 
+/// A stage that these people may decide.
+pub(crate) fn stage(approvers: &[&str], quorum: u16) -> Stage {
+    let named = approvers.iter().map(|id| person(id)).collect();
+    Stage {
+        rule: StageRule { approvers: Approvers::Named(named), quorum, escalate: None },
+        panel: approvers.iter().map(|id| (person(id), Standing::Named)).collect(),
+        escalated: Panel::new(),
+    }
+}
+
 /// A plan; the gates cover the steps that name them.
 pub(crate) fn gated(steps: Vec<(&str, Step)>, gates: BTreeMap<&str, (Vec<&str>, u16)>) -> Plan {
     let steps: BTreeMap<StepId, Step> =
@@ -103,8 +115,7 @@ pub(crate) fn gated(steps: Vec<(&str, Step)>, gates: BTreeMap<&str, (Vec<&str>, 
                 rule: GateRuleId::new("rule").unwrap(),
                 title: "gate".into(),
                 covers: covers.collect(),
-                approvers: approvers.into_iter().map(person).collect(),
-                quorum,
+                stages: vec![stage(&approvers, quorum)],
                 expires: start() + TimeDelta::days(7),
                 subject: GateSubject { identity: person("E1") },
             };

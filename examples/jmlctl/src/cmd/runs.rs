@@ -4,7 +4,7 @@ use futures::executor::block_on;
 use jml_core::id::{GateId, IdentityId, RunId, StepId};
 use jml_core::journal::Decision;
 use jml_engine::view::RunView;
-use jml_engine::{EngineError, RunReport};
+use jml_engine::{EngineError, RunReport, Vote};
 
 use super::open;
 use crate::cli::Cli;
@@ -46,8 +46,9 @@ pub(super) fn approve(
     let (run, gate) = (RunId::new(run).map_err(wrong)?, GateId::new(gate).map_err(wrong)?);
     let by = IdentityId::new(by).map_err(wrong)?;
     let decision = if refuse { Decision::Refused } else { Decision::Approved };
-    let report =
-        block_on(project.engine.decide(&run, &gate, &by, decision, why)).map_err(not_taken)?;
+    let vote = Vote { run: &run, gate: &gate, by: &by, decision, why };
+    let decided = project.engine.decide(&vote, &project.policy, &project.facts);
+    let report = block_on(decided).map_err(not_taken)?;
     Ok(show(&[report], cli.json, out))
 }
 
@@ -89,12 +90,15 @@ pub(super) fn status(cli: &Cli, out: &Out) -> Result<u8, Failure> {
         for view in &open {
             out.line(format!("{} {} run {}", view.identity, view.kind.as_str(), view.run));
             for gate in &view.gates {
-                let who: Vec<&str> = gate.approvers.iter().map(IdentityId::as_str).collect();
+                let stage = match gate.stage {
+                    (_, 1) => String::new(),
+                    (stage, of) => format!(", stage {stage} of {of}"),
+                };
                 out.line(format!(
-                    "  gate {}: {}; {} may decide until {}",
+                    "  gate {}: {}{stage}; {} may decide until {}",
                     gate.id,
                     gate.title,
-                    who.join(" or "),
+                    render::panel(&gate.approvers),
                     gate.expires
                 ));
                 gate.grants.iter().for_each(|grant| out.line(format!("    {grant}")));

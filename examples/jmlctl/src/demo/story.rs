@@ -13,7 +13,7 @@ use jml_core::id::{ExceptionId, GateId, IdentityId, RequestId, RunId, StepId};
 use jml_core::journal::{Decision, JournalStore as _};
 use jml_core::plan::LifecycleKind;
 use jml_diff::Verdict;
-use jml_engine::{EngineError, Request, RunReport, Selection};
+use jml_engine::{EngineError, Request, RunReport, Selection, Vote};
 use jml_evidence::certificate::certificate;
 use jml_evidence::controls::coverage;
 use jml_evidence::verify::{Directory, entries};
@@ -311,7 +311,11 @@ impl<'a> Year<'a> {
                     Decision::Approved => "needed for the job",
                     Decision::Refused => "not before the training",
                 };
-                let report = block_on(engine.decide(&run, &gate, &by, decision, why))?;
+                let report = {
+                    let vote = Vote { run: &run, gate: &gate, by: &by, decision, why };
+                    let (policy, facts) = (&self.project.policy, &self.project.facts);
+                    block_on(engine.decide(&vote, policy, facts))?
+                };
                 match decision {
                     Decision::Approved => self.totals.approvals += 1,
                     Decision::Refused => {
@@ -440,7 +444,7 @@ impl<'a> Year<'a> {
         for gate in &view.gates {
             let refused = view.identity.as_str() == "E0300";
             let decision = if refused { Decision::Refused } else { Decision::Approved };
-            let Some(by) = gate.approvers.first().cloned() else { continue };
+            let Some(by) = gate.approvers.keys().next().cloned() else { continue };
             let decide = Later::Decide(view.run.clone(), gate.id.clone(), by, decision);
             self.later.entry(tomorrow).or_default().push(decide);
         }
