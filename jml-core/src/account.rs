@@ -200,12 +200,57 @@ impl AccountState {
         }
     }
 
+    /// What somebody could still do with the account, or would leave behind with it. Empty is what a leaver's
+    /// account must come to.
+    #[must_use]
+    pub fn left(&self) -> BTreeSet<Left> {
+        let mut left: BTreeSet<Left> = self.holdings.iter().cloned().map(Left::Access).collect();
+        if self.status.can_sign_in() {
+            left.insert(Left::SignIn);
+        }
+        let alive = self.credentials.iter().filter(|(_, count)| **count > 0);
+        left.extend(alive.map(|(class, count)| Left::Credentials { class: *class, count: *count }));
+        left.extend(self.owns.iter().cloned().map(Left::Owned));
+        left
+    }
+
     /// What was read and when, small enough to keep in a plan.
     ///
     /// # Errors
     /// [`CanonError`] when the state has no canonical form.
     pub fn stamp(&self, read_at: DateTime<Utc>) -> Result<Stamp, CanonError> {
         Ok(Stamp { fingerprint: Digest::of_value("jml-account/v1", self)?, read_at })
+    }
+}
+
+/// Something that is left on an account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Left {
+    /// Somebody can sign in.
+    SignIn,
+    /// Credentials are alive.
+    Credentials {
+        /// Of which class.
+        class: CredentialClass,
+        /// How many.
+        count: u32,
+    },
+    /// An entitlement is held.
+    Access(EntitlementKey),
+    /// Something that only this account owns, by native id.
+    Owned(SmolStr),
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SignIn => f.write_str("sign-in is possible"),
+            Self::Credentials { class, count } => write!(f, "{count} {} alive", class.as_str()),
+            Self::Access(key) => write!(f, "holds `{key}`"),
+            Self::Owned(asset) => write!(f, "owns `{asset}`"),
+        }
     }
 }
 

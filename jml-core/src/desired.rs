@@ -21,6 +21,7 @@ use crate::entitlement::EntitlementRef;
 use crate::facts::{PersonFacts, TaskKey};
 use crate::id::{AttributeName, IdentityId, ProviderId};
 use crate::identity::{Ending, LifecycleState};
+use crate::plan::Waived;
 use crate::policy::Policy;
 use crate::role::Assignee;
 use crate::sod::SodConflict;
@@ -82,6 +83,8 @@ pub fn desired(
         tasks: context.tasks(at),
         ended_at: ended.and_then(|window| window.end),
         for_cause: ended.is_some_and(|window| window.engagement.ending == Ending::ForCause),
+        waived: waived(facts, state, at),
+        held: held(facts, at),
         manager,
         next_change_at,
         findings,
@@ -92,6 +95,30 @@ pub fn desired(
 #[must_use]
 pub fn state(facts: &PersonFacts, zones: &dyn ZoneResolver, at: DateTime<Utc>) -> LifecycleState {
     Windows::of(facts, zones, &mut BTreeSet::new()).state(at)
+}
+
+/// What may stay after somebody is gone. A waiver from before the end of access was about something else.
+fn waived(
+    facts: &PersonFacts,
+    state: LifecycleState,
+    at: DateTime<Utc>,
+) -> BTreeMap<EntitlementRef, Waived> {
+    if !matches!(state, LifecycleState::Left | LifecycleState::NeverStarted) {
+        return BTreeMap::new();
+    }
+    let alive = facts.waivers.iter().filter(|waiver| waiver.from <= at && at < waiver.until);
+    alive
+        .map(|it| {
+            let waived = Waived { owner: it.owner.clone(), until: it.until };
+            (it.entitlement.clone(), waived)
+        })
+        .collect()
+}
+
+fn held(facts: &PersonFacts, at: DateTime<Utc>) -> BTreeSet<SmolStr> {
+    let holds = facts.legal_holds.iter();
+    let holds = holds.filter(|hold| hold.from <= at && hold.until.is_none_or(|until| at < until));
+    holds.map(|hold| SmolStr::new(&hold.case)).collect()
 }
 
 /// Whether the history of moves matters: something overlaps, or a request does not simply stay.
@@ -123,6 +150,10 @@ pub struct Desired {
     pub ended_at: Option<DateTime<Utc>>,
     /// Whether access ended for cause.
     pub for_cause: bool,
+    /// What may stay on the accounts of somebody who left, and who answers for it.
+    pub waived: BTreeMap<EntitlementRef, Waived>,
+    /// Cases for which everything of somebody who left must be kept.
+    pub held: BTreeSet<SmolStr>,
     /// The manager's identity id, if the policy names the attribute and it has a value.
     pub manager: Option<SmolStr>,
     /// The next instant at which this answer may differ, if facts and policy stay as they are.

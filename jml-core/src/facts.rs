@@ -31,6 +31,12 @@ pub struct PersonFacts {
     /// Foreign access that was taken over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adoptions: Vec<Adoption>,
+    /// What may stay after the person left, each with somebody who answers for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<AccessException>,
+    /// Reasons to keep what belongs to the person, whatever the retention says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legal_holds: Vec<LegalHold>,
     /// Tasks that were raised already, so that planning again does not raise them twice.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub raised_tasks: BTreeSet<TaskKey>,
@@ -45,6 +51,8 @@ impl PersonFacts {
             requests: Vec::new(),
             exceptions: Vec::new(),
             adoptions: Vec::new(),
+            waivers: Vec::new(),
+            legal_holds: Vec::new(),
             raised_tasks: BTreeSet::new(),
         }
     }
@@ -56,6 +64,20 @@ impl PersonFacts {
     pub fn digest(&self) -> Result<Digest, CanonError> {
         Digest::of_value("jml-facts/v1", self)
     }
+}
+
+/// A duty to keep what belongs to somebody: a law suit, an audit, an investigation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct LegalHold {
+    /// The case, as whoever keeps it calls it.
+    pub case: String,
+    /// From when.
+    pub from: DateTime<Utc>,
+    /// Until when; open when not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// Names one task of one engagement, for ever. Written `engagement/task`.

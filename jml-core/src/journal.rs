@@ -4,11 +4,14 @@
 //! it. A store appends only if the caller knows the number of the next entry, so of two drivers on one
 //! run one loses and stops.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::account::Left;
 use crate::approval::{Panel, Standing};
 use crate::canon::CanonError;
 use crate::digest::Digest;
@@ -213,6 +216,15 @@ pub enum Fact {
         after: Observation,
         /// Whether the end state held before anything was sent.
         already: bool,
+    },
+    /// The last look at an account found something left on it that should not be.
+    Residual {
+        /// Which step.
+        step: StepId,
+        /// What is left.
+        left: BTreeSet<Left>,
+        /// The account as it was read.
+        found: Observation,
     },
     /// The change was accepted, and this target offers no way to read it back.
     AcceptedUnverified {

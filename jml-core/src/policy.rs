@@ -178,6 +178,11 @@ pub struct LeaverRule {
     pub convert_mailbox: bool,
     /// Whether what only this account owns goes to the manager's account.
     pub transfer_ownership: bool,
+    /// Days after an account was closed at which it is archived, where the target can.
+    pub archive_after_days: Option<u16>,
+    /// Days after an account was closed at which it is deleted, by a plan of its own. Legal holds, sole
+    /// ownership and accounts that somebody else closed stop it.
+    pub delete_after_days: Option<u16>,
     /// Minutes after the end of access by which containment must be verified. 0 means 5.
     pub contain_within_minutes: u32,
 }
@@ -233,6 +238,8 @@ impl Modes {
 pub struct Brakes {
     /// Most accounts that may be made in one batch.
     pub max_creates: Option<u32>,
+    /// Most accounts that may be deleted in one batch.
+    pub max_deletes: Option<u32>,
     /// Most people who may lose their account in one batch.
     pub max_leavers: Option<u32>,
     /// Largest share of all people who may lose their account in one batch, in per mille.
@@ -257,6 +264,7 @@ impl Default for Brakes {
     fn default() -> Self {
         Self {
             max_creates: None,
+            max_deletes: Some(25),
             max_leavers: None,
             max_leavers_permille: Some(100),
             min_population: 20,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::account::{AccountRef, AccountState, AccountStatus, CredentialClass};
 use jml_core::attribute::AttributeValue;
 use jml_core::claim::ClaimSource;
@@ -84,6 +85,13 @@ pub enum AccountLine {
         /// What it should do.
         change: MailboxChange,
     },
+    /// It was closed long ago, and nothing keeps it.
+    Delete {
+        /// Which.
+        account: AccountRef,
+        /// Since when it is closed.
+        closed: DateTime<Utc>,
+    },
     /// It owns things that somebody else should own.
     Transfer {
         /// Which account.
@@ -149,6 +157,19 @@ impl Delta {
         self.with(Verdict::Grant).count() + self.with(Verdict::Revoke).count()
     }
 
+    /// Whether accounts that were closed are to be archived or deleted, and nothing else.
+    #[must_use]
+    pub fn is_retention(&self) -> bool {
+        let late = |line: &AccountLine| {
+            matches!(
+                line,
+                AccountLine::Delete { .. }
+                    | AccountLine::Status { to: AccountStatus::Archived, .. }
+            )
+        };
+        self.size() == 0 && !self.accounts.is_empty() && self.accounts.iter().all(late)
+    }
+
     /// Whether nothing differs that could be changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -177,6 +198,9 @@ pub fn delta(policy: &Policy, desired: &Desired, world: &World, ledger: &Ledger)
     providers.extend(world.accounts(&desired.identity).map(|(at, _)| &at.provider));
     for provider in providers {
         work.provider(provider);
+    }
+    if gone && work.out.is_empty() {
+        work.retention();
     }
     let mut out = work.out;
     out.accounts.sort();
@@ -235,6 +259,43 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// What becomes of accounts that are closed, once nothing else is to be done about them.
+    fn retention(&mut self) {
+        let rule = &self.policy.leaver;
+        let world = self.world;
+        let days = |days: Option<u16>| days.map(|days| TimeDelta::days(days.into()));
+        let (archive, delete) = (days(rule.archive_after_days), days(rule.delete_after_days));
+        for (at, state) in world.accounts(&self.desired.identity) {
+            if self.policy.protected.accounts.contains(at) || state.status.can_sign_in() {
+                continue;
+            }
+            // Somebody else's account, or somebody else's reason to close it: theirs to end.
+            let Some(closed) = self.ledger.closed(at) else { continue };
+            let over = |after: Option<TimeDelta>| {
+                after.map(|after| closed + after).filter(|due| *due <= self.desired.at)
+            };
+            let archives = world
+                .providers()
+                .get(&at.provider)
+                .is_some_and(|facts| facts.statuses.contains(&AccountStatus::Archived));
+            if over(delete).is_some() {
+                let what = format!("delete `{at}`");
+                if let Some(case) = self.desired.held.first() {
+                    self.wait(what, format!("it is held for `{case}`"));
+                } else if !state.owns.is_empty() {
+                    self.wait(what, format!("it owns {} things alone", state.owns.len()));
+                } else {
+                    let account = at.clone();
+                    self.out.accounts.push(AccountLine::Delete { account, closed });
+                    continue;
+                }
+            }
+            if over(archive).is_some() && archives && state.status == AccountStatus::Disabled {
+                self.status(at, state, AccountStatus::Archived);
+            }
+        }
+    }
+
     fn missing_account(
         &mut self,
         provider: &ProviderId,
@@ -285,6 +346,7 @@ impl<'a> Work<'a> {
             self.status(at, state, AccountStatus::Disabled);
             self.credentials(at, state, &CredentialClass::ALL);
             self.mailbox(at, state);
+            self.drivers(at, state);
             return;
         }
         let Some(wanted) = wanted else {
@@ -323,6 +385,28 @@ impl<'a> Work<'a> {
         if user_name.is_some() || !set.is_empty() || !clear.is_empty() {
             let account = at.clone();
             self.out.accounts.push(AccountLine::Update { account, user_name, set, clear });
+        }
+    }
+
+    /// What the target computes goes when the attribute goes that it is computed from.
+    fn drivers(&mut self, at: &AccountRef, state: &AccountState) {
+        let required = self.world.providers().get(&at.provider).map(|facts| &facts.required);
+        let clear: BTreeSet<AttributeName> = state
+            .holdings
+            .iter()
+            .filter_map(|key| {
+                let entitlement = EntitlementRef::new(at.provider.clone(), key.clone());
+                match &self.policy.entitlements.get(&entitlement)?.assignability {
+                    Assignability::Computed { driver } => Some(driver.clone()),
+                    _ => None,
+                }
+            })
+            .filter(|driver| state.attributes.contains_key(driver))
+            .filter(|driver| required.is_none_or(|required| !required.contains(driver)))
+            .collect();
+        if !clear.is_empty() {
+            let (account, set) = (at.clone(), BTreeMap::new());
+            self.out.accounts.push(AccountLine::Update { account, user_name: None, set, clear });
         }
     }
 

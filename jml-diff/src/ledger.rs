@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use jml_core::account::AccountRef;
+use jml_core::account::{AccountRef, AccountStatus};
 use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, ProviderId, StepId};
 use jml_core::journal::{Entry, Fact, RunMode};
-use jml_core::plan::{Late, Plan, StepKind};
+use jml_core::plan::{Late, LifecycleKind, Plan, StepKind};
 use jml_core::provider::Operation;
 
 /// Which plan granted something, and when it was seen to be held.
@@ -26,6 +26,7 @@ pub struct Granted {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     granted: BTreeMap<AccountRef, BTreeMap<EntitlementKey, Granted>>,
+    closed: BTreeMap<AccountRef, DateTime<Utc>>,
 }
 
 impl Ledger {
@@ -72,6 +73,18 @@ impl Ledger {
                 None => return,
             },
         };
+        let at_ref = || AccountRef::new(provider.clone(), account.clone());
+        let gone = matches!(plan.header().kind, LifecycleKind::Leave | LifecycleKind::Rescinded);
+        match op {
+            Operation::SetStatus { status: AccountStatus::Disabled } if gone && !already => {
+                self.closed.entry(at_ref()).or_insert(at);
+            }
+            // Whatever brings an account back makes its end no end.
+            Operation::SetStatus { status } if status.can_sign_in() => {
+                self.closed.remove(&at_ref());
+            }
+            _ => {}
+        }
         let granted = Granted { plan: *plan.id(), at };
         self.apply(provider, account, op, already, granted);
     }
@@ -108,6 +121,12 @@ impl Ledger {
     #[must_use]
     pub fn granted(&self, account: &AccountRef, entitlement: &EntitlementKey) -> Option<&Granted> {
         self.granted.get(account)?.get(entitlement)
+    }
+
+    /// Since when an account is closed because its person left, if it was us who closed it.
+    #[must_use]
+    pub fn closed(&self, account: &AccountRef) -> Option<DateTime<Utc>> {
+        self.closed.get(account).copied()
     }
 
     /// Says that we granted something, for embedders whose history lies elsewhere.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use jml_core::account::AccountRef;
+use jml_core::account::{AccountRef, AccountStatus};
 use jml_core::entitlement::EntitlementRef;
 use jml_core::id::{IdentityId, StepId};
 use jml_core::plan::{Late, LifecycleKind, OnStale, Plan, Rank, Stage, Step, StepKind};
@@ -65,7 +65,7 @@ pub fn lint(plan: &Plan, policy: &Policy, world: &World) -> Vec<Note> {
         check.self_approval(),
         check.two_writers(),
         check.late_deadline(),
-        check.delete_for_cause(),
+        check.deletes_beside(),
         check.early_privilege(),
         check.unknown_access(),
     ]
@@ -265,11 +265,16 @@ impl Check<'_> {
             .collect()
     }
 
-    /// JML-L010: somebody who leaves loses the account itself, not only its use.
-    fn delete_for_cause(&self) -> Vec<Note> {
-        let leaves = self.plan.header().kind == LifecycleKind::Leave;
+    /// JML-L010: an account is deleted by a plan that does other things, too. Sealing refuses it in a plan
+    /// of another kind.
+    fn deletes_beside(&self) -> Vec<Note> {
+        let deletes = |op: &Operation| *op == Operation::DeleteAccount;
+        let others = self.steps().filter_map(|(_, step)| step.operation()).any(|op| {
+            let archives = Operation::SetStatus { status: AccountStatus::Archived };
+            !deletes(op) && *op != archives
+        });
         self.steps()
-            .filter(|(_, step)| leaves && step.operation() == Some(&Operation::DeleteAccount))
+            .filter(|(_, step)| others && step.operation().is_some_and(deletes))
             .map(|(id, _)| {
                 let text = "deletion belongs in a plan of its own, after retention";
                 note(Severity::Refuse, "JML-L010", Some(id), text)

@@ -115,6 +115,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
     let mut nodes = nodes::nodes(input, &delta, kind);
     edges::order(input, &mut nodes);
     let gates = gates::gates(input, &mut nodes, &mut waits).map_err(canon)?;
+    nodes::confirms(input, &delta, &mut nodes);
     nodes::notices(input, &mut nodes, kind);
     let planned = |plan, waits| Planned {
         plan,
@@ -177,6 +178,8 @@ fn unchanged(delta: &Delta) -> (Vec<Keep>, Vec<Foreign>) {
 fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
     use jml_core::account::AccountStatus as S;
     match input.desired.state {
+        LifecycleState::Left if delta.is_retention() => return LifecycleKind::Retention,
+        LifecycleState::NeverStarted if delta.is_retention() => return LifecycleKind::Retention,
         LifecycleState::Left => return LifecycleKind::Leave,
         LifecycleState::NeverStarted => return LifecycleKind::Rescinded,
         _ => {}

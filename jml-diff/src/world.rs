@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use jml_core::account::{AccountRef, AccountState};
+use jml_core::account::{AccountRef, AccountState, AccountStatus};
 use jml_core::attribute::AttributeValue;
 use jml_core::entitlement::EntitlementRef;
 use jml_core::facts::Facts;
-use jml_core::id::{IdentityId, ProviderId};
+use jml_core::id::{AttributeName, IdentityId, ProviderId};
 use jml_core::policy::Policy;
 use jml_core::provider::{Descriptor, Snapshot, SupportMode, Verb};
 
@@ -17,6 +17,10 @@ use jml_core::provider::{Descriptor, Snapshot, SupportMode, Verb};
 pub struct ProviderFacts {
     /// Verbs that calls carry out. Everything else becomes a task for a person.
     pub verbs: BTreeSet<Verb>,
+    /// Statuses that an account can have there.
+    pub statuses: BTreeSet<AccountStatus>,
+    /// Attributes that an account cannot be without.
+    pub required: BTreeSet<AttributeName>,
     /// Whether everything that it holds was seen. If not, nothing is revoked there.
     pub complete: bool,
     /// When it was read.
@@ -65,7 +69,10 @@ impl World {
             let verbs = verbs.filter(|(_, support)| support.mode != SupportMode::Manual);
             let verbs = verbs.map(|(verb, _)| *verb).collect();
             let id = descriptor.id.clone();
-            world.providers.insert(id.clone(), ProviderFacts { verbs, complete, read_at });
+            let statuses = descriptor.statuses.iter().copied().collect();
+            let required = descriptor.required_attributes.iter().cloned().collect();
+            let facts = ProviderFacts { verbs, statuses, required, complete, read_at };
+            world.providers.insert(id.clone(), facts);
             let names = sign_in_names(&id, people, policy, at);
             for (account, state) in accounts {
                 world.place(AccountRef::new(id.clone(), account), state, people, &names);

@@ -102,6 +102,8 @@ pub fn judge(
         count.creates,
         "new accounts".to_owned(),
     );
+    let limit = brakes.max_deletes.map(u64::from);
+    over("max_deletes", limit, count.deletes, "deleted accounts".to_owned());
     let leavers = count.leavers;
     over("max_leavers", brakes.max_leavers.map(u64::from), leavers, "leavers".to_owned());
     let limit = share(brakes.max_leavers_permille, population);
@@ -149,6 +151,7 @@ fn name(batch: &[Planned]) -> Result<Digest, CanonError> {
 #[derive(Default)]
 struct Count {
     creates: u64,
+    deletes: u64,
     leavers: u64,
     privileged: u64,
     revokes: BTreeMap<EntitlementRef, u64>,
@@ -168,8 +171,10 @@ impl Count {
         let mut count = Self::default();
         for planned in plans().filter(|planned| Some(&planned.delta.identity) != exempt) {
             let steps = planned.plan.iter().flat_map(|plan| plan.steps().values());
-            let makes = |op: &Operation| u64::from(op.makes_account());
-            count.creates += steps.filter_map(Step::operation).map(makes).sum::<u64>();
+            for op in steps.filter_map(Step::operation) {
+                count.creates += u64::from(op.makes_account());
+                count.deletes += u64::from(*op == Operation::DeleteAccount);
+            }
             count.leavers += u64::from(leaves(&planned));
             for line in planned.delta.with(Verdict::Revoke) {
                 count.privileged += u64::from(line.sensitivity.is_critical());

@@ -227,6 +227,7 @@ const fn ended(fact: &Fact) -> Option<&StepId> {
     match fact {
         Fact::Verified { step, .. }
         | Fact::AcceptedUnverified { step }
+        | Fact::Residual { step, .. }
         | Fact::Skipped { step, .. }
         | Fact::Failed { step, .. }
         | Fact::Stale { step, .. }

@@ -84,6 +84,7 @@ pub struct GateView {
 pub fn describe(kind: &StepKind) -> String {
     match kind {
         StepKind::Change { provider, op, .. } => format!("{op} on {provider}"),
+        StepKind::Confirm(it) => format!("look at `{}` on {} last", it.account, it.provider),
         StepKind::Task(task) => format!("task: {}", task.title),
         StepKind::Notice(notice) => format!("tell {}: {}", notice.to, notice.text),
         _ => "unknown".to_owned(),
@@ -105,6 +106,10 @@ fn state(state: &StepState) -> String {
             StepEnd::Verified { already: true } => "already so".to_owned(),
             StepEnd::Verified { .. } => "verified".to_owned(),
             StepEnd::Accepted => "accepted, cannot be read back".to_owned(),
+            StepEnd::Left(left) => {
+                let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+                format!("left: {}", left.join(", "))
+            }
             StepEnd::Done => "done".to_owned(),
             StepEnd::Told => "told".to_owned(),
             StepEnd::Skipped(SkipReason::Refused { gate }) => format!("refused at gate {gate}"),

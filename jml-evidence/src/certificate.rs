@@ -1,14 +1,15 @@
 //! Certificates: what one run did about each way in, how soon, and what is left over.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use jml_core::account::AccountStatus;
+use jml_core::account::{AccountRef, AccountStatus, Left};
 use jml_core::digest::Digest;
 use jml_core::id::{IdentityId, RunId, StepId};
 use jml_core::journal::{Entry, Fact, RunMode, RunOutcome};
-use jml_core::plan::{LifecycleKind, Plan, Rank, StepKind};
-use jml_core::provider::Operation;
+use jml_core::plan::{Confirm, LifecycleKind, Plan, Rank, StepKind};
+use jml_core::provider::{Observation, Operation};
 use serde::Serialize;
 
 /// What one run proves.
@@ -37,6 +38,8 @@ pub struct Certificate {
     pub ways: Vec<Way>,
     /// What is left: access that stays, steps that failed. Empty is the goal.
     pub residual: Vec<String>,
+    /// What stays although the person is gone, because somebody answers for it until an instant.
+    pub waived: Vec<String>,
 }
 
 /// One way in: an account's sign-in, a class of credentials, or critical access.
@@ -64,7 +67,7 @@ pub fn certificate(entries: &[Entry]) -> Option<Certificate> {
     let header = plan.header();
     let from = header.effective.unwrap_or(first.at);
     let mut ways = Vec::new();
-    let mut residual = Vec::new();
+    let (mut residual, mut waived) = (Vec::new(), Vec::new());
     for (id, step) in plan.steps() {
         let StepKind::Change { provider, op, .. } = &step.kind else { continue };
         let seen = settled(entries, id);
@@ -81,7 +84,21 @@ pub fn certificate(entries: &[Entry]) -> Option<Certificate> {
             residual.push(format!("{} on {provider}: {why}", way(op)));
         }
     }
-    for line in plan.foreign() {
+    let mut looked = BTreeSet::new();
+    for (id, step) in plan.steps() {
+        let Some(confirm) = step.confirm() else { continue };
+        let at = AccountRef::new(confirm.provider.clone(), confirm.account.clone());
+        match last_look(entries, id) {
+            Some((found, left)) => {
+                residual.extend(left.iter().map(|left| format!("{at}: {left}")));
+                waived.extend(excused(&at, confirm, found, last.at));
+                looked.insert(at);
+            }
+            None => residual.push(format!("{at}: nobody looked at it last")),
+        }
+    }
+    // Where there was a last look, it says what is left. Elsewhere the plan knows what it left alone.
+    for line in plan.foreign().iter().filter(|line| !looked.contains(&line.account)) {
         residual
             .push(format!("{} on {}: left alone ({:?})", line.entitlement, line.account, line.why));
     }
@@ -97,7 +114,35 @@ pub fn certificate(entries: &[Entry]) -> Option<Certificate> {
         outcome,
         ways,
         residual,
+        waived,
     })
+}
+
+/// What was read last of an account, and what was left on it.
+fn last_look<'a>(entries: &'a [Entry], id: &StepId) -> Option<(&'a Observation, Vec<&'a Left>)> {
+    entries.iter().rev().find_map(|entry| match &entry.fact {
+        Fact::Verified { step, after, .. } if step == id => Some((after, Vec::new())),
+        Fact::Residual { step, left, found } if step == id => Some((found, left.iter().collect())),
+        _ => None,
+    })
+}
+
+/// What stays although the person is gone, because somebody answers for it.
+fn excused(
+    at: &AccountRef,
+    confirm: &Confirm,
+    found: &Observation,
+    closed: DateTime<Utc>,
+) -> Vec<String> {
+    let held = found.account().map(|account| &account.holdings);
+    let waived = confirm.waived.iter().filter(|(key, waived)| {
+        closed < waived.until && held.is_some_and(|held| held.contains(*key))
+    });
+    waived
+        .map(|(key, waived)| {
+            format!("{at}: `{key}`, `{}` answers for it until {}", waived.owner, waived.until)
+        })
+        .collect()
 }
 
 /// When a step was seen to have reached its end state, or why not.
@@ -171,10 +216,13 @@ impl fmt::Display for Certificate {
             writeln!(f, "  {:<10} {:<28} {state}", way.target, way.what)?;
         }
         if self.residual.is_empty() {
-            return writeln!(f, "  residual       none");
+            writeln!(f, "  residual       none")?;
         }
         for line in &self.residual {
             writeln!(f, "  RESIDUAL       {line}")?;
+        }
+        for line in &self.waived {
+            writeln!(f, "  waived         {line}")?;
         }
         Ok(())
     }

@@ -146,6 +146,7 @@ impl Pass<'_> {
         let step: &Step = self.plan.steps().get(id)?;
         let (action, target) = match &step.kind {
             StepKind::Change { provider, op, .. } => (action(op), Some(provider.to_string())),
+            StepKind::Confirm(it) => ("residual".to_owned(), Some(it.provider.to_string())),
             StepKind::Task(task) => (format!("task {}", task.key.task), None),
             _ => ("notice".to_owned(), None),
         };
@@ -310,6 +311,14 @@ impl Pass<'_> {
                 };
                 self.push(entry, "task.completed", body, hidden);
             }
+            Fact::Residual { step, left, found } => {
+                hidden.push(self.hide("left", left)?);
+                hidden.push(self.hide("found", found)?);
+                let detail = Some(format!("{} left", left.len()));
+                let outcome = Some(Outcome { status: "residual", detail });
+                let body = Body { step: self.step(step), outcome, ..Body::default() };
+                self.push(entry, "verify.observed", body, hidden);
+            }
             Fact::TaskNotSeen { step, found } => {
                 hidden.push(self.hide("found", found)?);
                 let outcome = Some(status("mismatch"));
@@ -393,6 +402,7 @@ impl Pass<'_> {
                     closing.skipped += 1;
                     sent.remove(step);
                 }
+                Fact::Residual { .. } => closing.failed += 1,
                 Fact::Failed { step, .. } | Fact::Stale { step, .. } => {
                     closing.failed += 1;
                     sent.remove(step);

@@ -222,6 +222,7 @@ fn account_line(line: &AccountLine) -> String {
         AccountLine::Credentials { account, class, .. } => {
             format!("revoke {} of {account}", class.as_str())
         }
+        AccountLine::Delete { account, .. } => format!("delete {account}"),
         AccountLine::Mailbox { account, .. } => format!("mailbox of {account}"),
         AccountLine::Transfer { account, to, .. } => format!("hand over from {account} to {to}"),
         _ => "unknown".to_owned(),

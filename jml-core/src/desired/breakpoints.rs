@@ -53,6 +53,19 @@ impl Context<'_> {
         for exception in &self.facts.exceptions {
             edges.extend([exception.from, exception.until]);
         }
+        for hold in &self.facts.legal_holds {
+            edges.insert(hold.from);
+            edges.extend(hold.until);
+        }
+        for waiver in &self.facts.waivers {
+            edges.extend([waiver.from, waiver.until]);
+        }
+        let leaver = &self.policy.leaver;
+        let days = [leaver.archive_after_days, leaver.delete_after_days];
+        for days in days.into_iter().flatten() {
+            let ends = self.windows.list.iter().filter_map(|window| window.end);
+            edges.extend(ends.map(|end| end + TimeDelta::days(days.into())));
+        }
         for adoption in &self.facts.adoptions {
             edges.extend([adoption.from, adoption.review_by]);
         }

@@ -13,7 +13,8 @@ use smol_str::SmolStr;
 pub use gate::{Gate, GateSubject, Stage};
 pub use seal::{PlanDraft, SealError};
 pub use step::{
-    ByHand, Late, Need, Notice, OnStale, Rank, Reason, Retry, Step, StepKind, TaskStep,
+    ByHand, Confirm, Late, Need, Notice, OnStale, Rank, Reason, Retry, Step, StepKind, TaskStep,
+    Waived,
 };
 
 use crate::account::{AccountRef, Stamp};
@@ -150,6 +151,8 @@ pub enum LifecycleKind {
     Expiry,
     /// The target differs from what was verified before.
     Drift,
+    /// What is left of an account that was closed long ago is archived or deleted.
+    Retention,
     /// The hire was withdrawn or the person never came: what was prepared is taken back. Not a
     /// termination.
     Rescinded,
@@ -169,6 +172,7 @@ impl LifecycleKind {
             Self::Return => "return",
             Self::Expiry => "expiry",
             Self::Drift => "drift",
+            Self::Retention => "retention",
             Self::Rescinded => "rescinded hire",
         }
     }

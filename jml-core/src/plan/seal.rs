@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Foreign, Gate, Keep, Late, OnStale, PLAN_FORMAT, Plan, PlanHeader, Rank, Step, StepKind,
+    Foreign, Gate, Keep, Late, LifecycleKind, OnStale, PLAN_FORMAT, Plan, PlanHeader, Rank, Step,
+    StepKind,
 };
 use crate::approval::Panel;
 use crate::canon::CanonError;
 use crate::digest::Digest;
 use crate::id::{GateId, StepId};
+use crate::provider::Operation;
 
 /// Steps and gates before they are checked. Also the stored form of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,8 +79,12 @@ pub enum SealError {
         /// What it waits for.
         on: StepId,
     },
-    /// A step that gives something would be applied to a changed account.
-    #[error("step `{0}` gives access and must not be applied when stale")]
+    /// An account would be deleted by a plan that is about something else. What cannot be taken back is
+    /// planned for itself, when its time has come.
+    #[error("step `{0}` deletes an account, which a plan of kind {1} must not")]
+    Deletes(StepId, &'static str),
+    /// A step that gives something, or deletes an account, would be applied to a changed account.
+    #[error("step `{0}` must not be applied when stale")]
     StaleGrant(StepId),
     /// An approver of a gate is the person whom the plan is about, or the quorum cannot be reached.
     #[error("gate `{0}` cannot be decided: {1}")]
@@ -120,6 +126,10 @@ impl PlanDraft {
                     let (step, on) = (id.clone(), before.clone());
                     return Err(SealError::ContainmentWaits { step, on });
                 }
+            }
+            let deletes = matches!(step.operation(), Some(Operation::DeleteAccount));
+            if deletes && self.header.kind != LifecycleKind::Retention {
+                return Err(SealError::Deletes(id.clone(), self.header.kind.as_str()));
             }
             let gives = step.operation().is_some_and(|op| !op.takes_away());
             if gives && step.on_stale == OnStale::ApplyAnyway {

@@ -1,15 +1,16 @@
 //! Steps: one change, one task or one notice, with its reason and its place in the order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::account::{AccountState, Left};
 use crate::canon::CanonError;
 use crate::claim::ClaimSource;
 use crate::digest::Digest;
-use crate::entitlement::EntitlementRef;
+use crate::entitlement::{EntitlementKey, EntitlementRef};
 use crate::facts::TaskKey;
 use crate::id::{AccountId, GateId, IdentityId, ProviderId, StepId};
 use crate::provider::Operation;
@@ -58,11 +59,13 @@ impl Step {
         }
     }
 
-    /// The provider that a change goes to.
+    /// The provider that a change goes to, or that is looked at.
     #[must_use]
     pub const fn provider(&self) -> Option<&ProviderId> {
         match &self.kind {
-            StepKind::Change { provider, .. } => Some(provider),
+            StepKind::Change { provider, .. } | StepKind::Confirm(Confirm { provider, .. }) => {
+                Some(provider)
+            }
             _ => None,
         }
     }
@@ -85,6 +88,15 @@ impl Step {
             return None;
         };
         Some(EntitlementRef::new(self.provider()?.clone(), key.clone()))
+    }
+
+    /// The account that is looked at last.
+    #[must_use]
+    pub const fn confirm(&self) -> Option<&Confirm> {
+        match &self.kind {
+            StepKind::Confirm(confirm) => Some(confirm),
+            _ => None,
+        }
     }
 
     /// The operation of a change.
@@ -112,6 +124,8 @@ pub enum StepKind {
         /// What.
         op: Operation,
     },
+    /// Looks at an account when everything else on it is over, to see that nothing is left on it.
+    Confirm(Confirm),
     /// Something that a person does.
     Task(TaskStep),
     /// Something that a person is told. Never blocks access.
@@ -146,6 +160,47 @@ pub struct TaskStep {
     /// it is done, the target is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_hand: Option<ByHand>,
+}
+
+/// A last look at the account of somebody who left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by the planner")]
+pub struct Confirm {
+    /// Which target.
+    pub provider: ProviderId,
+    /// Which account.
+    pub account: AccountId,
+    /// What comes and goes with the account on this target, by the policy; it is no residual.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub immutable: BTreeSet<EntitlementKey>,
+    /// What may stay, because somebody answers for it until an instant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waived: BTreeMap<EntitlementKey, Waived>,
+}
+
+/// Who answers for something that stays, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by the planner")]
+pub struct Waived {
+    /// Who.
+    pub owner: IdentityId,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
+impl Confirm {
+    /// What is left on an account that should not be, at an instant.
+    #[must_use]
+    pub fn residual(&self, account: &AccountState, at: DateTime<Utc>) -> BTreeSet<Left> {
+        let excused = |key: &EntitlementKey| {
+            self.immutable.contains(key)
+                || self.waived.get(key).is_some_and(|waived| at < waived.until)
+        };
+        let left = account.left().into_iter();
+        left.filter(|left| !matches!(left, Left::Access(key) if excused(key))).collect()
+    }
 }
 
 /// A change that a person makes on a target.
@@ -196,12 +251,14 @@ impl Reason {
 /// How an earlier step must have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "either its effect is needed or only its end")]
+#[expect(clippy::exhaustive_enums, reason = "its effect is needed, its end, or only the way")]
 pub enum Need {
     /// It must have reached its end state.
     Success,
-    /// It must have ended, well or not.
+    /// It must be out of the way: ended, well or not, or parked for later.
     Settled,
+    /// It must have ended, well or not.
+    Ended,
 }
 
 /// Order among steps that could run. Containment first.

@@ -177,6 +177,8 @@ pub(super) static LEAVER: Section = Section {
         key("forward_to_manager", Shape::Flag, "Whether mail goes to the manager."),
         key("convert_mailbox", Shape::Flag, "Whether the mailbox becomes a shared one."),
         key("transfer_ownership", Shape::Flag, "Whether what only they own goes to the manager."),
+        key("archive_after_days", Shape::Count, "Days until a closed account is archived."),
+        key("delete_after_days", Shape::Count, "Days until a closed account is deleted."),
         key("contain_within_minutes", Shape::Count, "Target for containment; 5 if left out."),
     ],
 };
@@ -193,6 +195,7 @@ pub(super) static MODE: Section = Section {
 pub(super) static BRAKES: Section = Section {
     keys: &[
         key("max_creates", Shape::Count, "Most accounts made in one batch."),
+        key("max_deletes", Shape::Count, "Most accounts deleted in one batch; 25 if left out."),
         key("max_leavers", Shape::Count, "Most leavers in one batch."),
         key("max_leavers_share", Shape::Share, "Largest share of all people."),
         key("min_population", Shape::Count, "Shares apply from here on."),

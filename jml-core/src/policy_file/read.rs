@@ -638,6 +638,8 @@ impl Reader {
             auto_reply: fields.get("auto_reply").and_then(|t| self.text(t)).map(SmolStr::new),
             forward_to_manager,
             convert_mailbox,
+            archive_after_days: fields.get("archive_after_days").and_then(|t| self.count(t)),
+            delete_after_days: fields.get("delete_after_days").and_then(|t| self.count(t)),
             transfer_ownership,
             contain_within_minutes: fields
                 .get("contain_within_minutes")
@@ -677,6 +679,10 @@ impl Reader {
         };
         Brakes {
             max_creates: fields.get("max_creates").and_then(|t| self.count(t)),
+            max_deletes: fields
+                .get("max_deletes")
+                .and_then(|t| self.count(t))
+                .or_else(|| Brakes::default().max_deletes),
             max_leavers: fields.get("max_leavers").and_then(|t| self.count(t)),
             max_leavers_permille: share(self, "max_leavers_share", default.max_leavers_permille),
             min_population: fields

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jml_core::account::AccountRef;
+use jml_core::account::{AccountRef, AccountStatus};
 use jml_core::digest::Digest;
-use jml_core::entitlement::EntitlementRef;
+use jml_core::entitlement::{Assignability, EntitlementKey, EntitlementRef};
 use jml_core::facts::TaskKey;
 use jml_core::id::{EngagementId, GateRuleId, IdentityId, ProviderId, TaskId};
 use jml_core::plan::{
-    ByHand, LifecycleKind, Need, Notice, OnStale, Rank, Reason, Stage, StepKind, TaskStep,
+    ByHand, Confirm, LifecycleKind, Need, Notice, OnStale, Rank, Reason, Stage, StepKind, TaskStep,
 };
 use jml_core::provider::{MailboxChange, Operation, Verb};
 use jml_core::role::Assignee;
@@ -50,6 +50,19 @@ impl Node {
         match &self.what {
             What::Change { provider, account, op } => Some((provider, account.as_ref(), op)),
             What::Other(_) => None,
+        }
+    }
+
+    /// Whether the node does something to an account, by a call or by hand.
+    fn is_about(&self, at: &AccountRef) -> bool {
+        match &self.what {
+            What::Change { provider, account, .. } => {
+                *provider == at.provider && account.as_ref() == Some(at)
+            }
+            What::Other(StepKind::Task(TaskStep { by_hand: Some(by_hand), .. })) => {
+                by_hand.provider == at.provider && by_hand.account.as_ref() == Some(&at.account)
+            }
+            What::Other(_) => false,
         }
     }
 
@@ -98,6 +111,45 @@ pub(super) fn nodes(input: &PlanInput<'_>, delta: &Delta, kind: LifecycleKind) -
         pass.push(What::Other(StepKind::Task(step)), reason, Rank::Courtesy, false);
     }
     pass.out
+}
+
+/// A last look at every account of somebody who is gone. Only where something is done at all: a plan of
+/// looks alone would say every day what the first one said.
+pub(super) fn confirms(input: &PlanInput<'_>, delta: &Delta, nodes: &mut Vec<Node>) {
+    let deletes = |node: &Node| matches!(node.change(), Some((.., Operation::DeleteAccount)));
+    let acts = |node: &Node| {
+        node.change().is_some()
+            || matches!(&node.what, What::Other(StepKind::Task(it)) if it.by_hand.is_some())
+    };
+    if !delta.gone || !nodes.iter().any(acts) || nodes.iter().any(deletes) {
+        return;
+    }
+    for (at, state) in input.world.accounts(&delta.identity) {
+        let named = |key: &&EntitlementKey| {
+            let entitlement = EntitlementRef::new(at.provider.clone(), Clone::clone(*key));
+            let entry = input.policy.entitlements.get(&entitlement);
+            entry.is_some_and(|entry| entry.assignability == Assignability::Immutable)
+        };
+        let waived = input.desired.waived.iter().filter(|(what, _)| what.provider == at.provider);
+        let confirm = Confirm {
+            provider: at.provider.clone(),
+            account: at.account.clone(),
+            immutable: state.holdings.iter().filter(named).cloned().collect(),
+            waived: waived.map(|(what, waived)| (what.key.clone(), waived.clone())).collect(),
+        };
+        let after = nodes.iter().enumerate().filter(|(_, node)| node.is_about(at));
+        let after = after.map(|(index, _)| (index, Need::Ended)).collect();
+        nodes.push(Node {
+            what: What::Other(StepKind::Confirm(confirm)),
+            reason: Reason::new("nothing may be left on it"),
+            rank: Rank::Courtesy,
+            critical: false,
+            on_stale: OnStale::Replan,
+            deadline: None,
+            after,
+            gate: None,
+        });
+    }
 }
 
 /// Word to the manager. Nothing ever waits for it, and without a change nobody is told anything.
@@ -226,16 +278,25 @@ impl<'a> Pass<'a> {
                     set: set.clone(),
                     clear: clear.clone(),
                 };
-                let reason = Reason::new("attributes differ from the source that owns them");
-                self.change(&account.provider, Some(account), op, reason, Rank::Grant, false);
+                let (rank, text) = if gone {
+                    (Rank::Revoke, "the target computes access from it")
+                } else {
+                    (Rank::Grant, "attributes differ from the source that owns them")
+                };
+                let reason = Reason::new(text);
+                self.change(&account.provider, Some(account), op, reason, rank, false);
             }
             AccountLine::Status { account, from, to } => {
                 let op = Operation::SetStatus { status: *to };
                 let takes = op.takes_away();
-                let rank = if takes { Rank::Contain } else { Rank::Grant };
+                let rank = match to {
+                    AccountStatus::Archived => Rank::Revoke,
+                    _ if takes => Rank::Contain,
+                    _ => Rank::Grant,
+                };
                 let text =
                     format!("{}: {} becomes {}", self.kind.as_str(), from.as_str(), to.as_str());
-                let (critical, reason) = (takes && gone, Reason::new(text));
+                let (critical, reason) = (rank == Rank::Contain && gone, Reason::new(text));
                 self.change(&account.provider, Some(account), op, reason, rank, critical);
             }
             AccountLine::Credentials { account, class, alive } => {
@@ -249,6 +310,11 @@ impl<'a> Pass<'a> {
                 let op = Operation::SetMailbox(change.clone());
                 let reason = Reason::new("mail to somebody who left");
                 self.change(&account.provider, Some(account), op, reason, Rank::Transfer, false);
+            }
+            AccountLine::Delete { account, closed } => {
+                let reason = Reason::new(format!("closed since {}", closed.date_naive()));
+                let op = Operation::DeleteAccount;
+                self.change(&account.provider, Some(account), op, reason, Rank::Revoke, false);
             }
             AccountLine::Transfer { account, to, assets } => {
                 let op = Operation::TransferOwnership { to: to.account.clone() };

@@ -127,6 +127,7 @@ fn sort_key(node: &Node) -> (Rank, bool, String, String, String) {
         None => {
             let text = match &node.what {
                 What::Other(StepKind::Task(task)) => task.key.to_string(),
+                What::Other(StepKind::Confirm(it)) => format!("{}:{}", it.provider, it.account),
                 _ => "~".to_owned(),
             };
             (node.rank, true, String::new(), String::new(), text)

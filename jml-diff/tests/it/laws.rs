@@ -108,6 +108,8 @@ fn wanted(claims: &BTreeSet<usize>, left: bool) -> Desired {
         tasks: Vec::new(),
         ended_at: left.then(at),
         for_cause: false,
+        waived: BTreeMap::new(),
+        held: BTreeSet::new(),
         manager: None,
         next_change_at: None,
         findings: BTreeSet::new(),

@@ -105,7 +105,7 @@ fn each_code_fires() {
         ("JML-L006", LifecycleKind::Move, vec![revoke("role/admin")]),
         ("JML-L008", LifecycleKind::Move, vec![set("title", "a1"), set("title", "a1")]),
         ("JML-L009", LifecycleKind::Move, vec![late]),
-        ("JML-L010", LifecycleKind::Leave, vec![delete]),
+        ("JML-L010", LifecycleKind::Retention, vec![delete, revoke("group/a")]),
         ("JML-L011", LifecycleKind::PreHire, vec![grant("group/c")]),
         ("JML-L012", LifecycleKind::Move, vec![grant("group/unknown")]),
     ];

@@ -8,7 +8,7 @@ use jml_core::approval::{Panel, Standing};
 use jml_core::digest::Digest;
 use jml_core::id::{GateId, IdentityId, ProviderId, StepId};
 use jml_core::journal::{Actor, Decision, Fact, RunOutcome};
-use jml_core::plan::{ByHand, Late, Need, OnStale, Rank, Step, StepKind};
+use jml_core::plan::{ByHand, Confirm, Late, Need, OnStale, Rank, Step, StepKind};
 use jml_core::provider::{
     Applied, Change, Effect as Changed, Error, ErrorKind, Expect, Observation, Operation, Outcome,
     Result as ProviderResult, RetryAdvice, Target,
@@ -115,6 +115,7 @@ impl Machine {
             self.steps.get(before).is_some_and(|state| match need {
                 Need::Success => state.end().is_some_and(StepEnd::is_success),
                 Need::Settled => state.is_settled(),
+                Need::Ended => state.end().is_some(),
             })
         });
         let open = step
@@ -137,7 +138,10 @@ impl Machine {
             .filter_map(|(id, _)| {
                 let step = self.plan.steps().get(id)?;
                 let said = self.steps.get(id) == Some(&StepState::Reported);
-                step.operation().or(step.by_hand().filter(|_| said).map(|it| &it.op))?;
+                let looks = step.confirm().is_some() || step.by_hand().is_some() && said;
+                if step.operation().is_none() && !looks {
+                    return None;
+                }
                 let deadline = step.deadline.unwrap_or(DateTime::<Utc>::MAX_UTC);
                 Some((step.rank, deadline, id.clone()))
             })
@@ -197,6 +201,9 @@ impl Machine {
     /// Which account a step is about.
     fn where_is(&self, id: &StepId) -> Option<(ProviderId, Target)> {
         let step = self.plan.steps().get(id)?;
+        if let Some(Confirm { provider, account, .. }) = step.confirm() {
+            return Some((provider.clone(), Target::Account(account.clone())));
+        }
         if let Some(ByHand { provider, account, op }) = step.by_hand() {
             let target = match (account, op) {
                 (Some(account), _) => Target::Account(account.clone()),
@@ -275,6 +282,10 @@ impl Machine {
             self.judge_by_hand(now, id, &by_hand.op, seen);
             return;
         }
+        if let Some(confirm) = step.confirm() {
+            self.judge_residual(now, id, confirm, seen);
+            return;
+        }
         let StepKind::Change { op, .. } = &step.kind else { return };
         let step_id = id.clone();
         let satisfied = op.satisfied_by(seen);
@@ -320,6 +331,43 @@ impl Machine {
         self.busy.insert(step_id.clone());
         let key = self.plan.idempotency_key(id);
         self.note(now, Actor::Engine, Fact::Intended { step: step_id, attempt, key });
+    }
+
+    /// What the last look at an account means. What is left may take its time to go, too.
+    fn judge_residual(
+        &mut self,
+        now: DateTime<Utc>,
+        id: &StepId,
+        confirm: &Confirm,
+        seen: &Observation,
+    ) {
+        let left = match seen {
+            Observation::Present(account) => confirm.residual(account, now),
+            Observation::Absent => BTreeSet::new(),
+            Observation::NotObserved => return self.look_again_later(now, id),
+        };
+        if left.is_empty() {
+            self.verified(now, id.clone(), seen, false);
+        } else if !self.may_still_show(now, id) {
+            self.rechecks.remove(id);
+            self.busy.insert(id.clone());
+            let (step, found) = (id.clone(), seen.clone());
+            self.note(now, Actor::Engine, Fact::Residual { step, left, found });
+        }
+    }
+
+    /// Whether a change may just not be visible yet; then its account is read again soon.
+    fn may_still_show(&mut self, now: DateTime<Utc>, id: &StepId) -> bool {
+        let Some((provider, target)) = self.where_is(id) else { return false };
+        self.seen.remove(&key_of(&provider, &target));
+        let window = self.limits.visible_within.get(&provider).copied().unwrap_or_default();
+        let first = self.rechecks.get(id).map_or(now, |recheck| recheck.first);
+        let waits = now - first < window;
+        if waits {
+            let next = (now + RECHECK).min(first + window);
+            self.rechecks.insert(id.clone(), Recheck { first, next });
+        }
+        waits
     }
 
     /// What an observation means for a change that somebody says to have made by hand.
@@ -374,13 +422,7 @@ impl Machine {
     /// The target answered, and the end state is not there. It may take its time; past its window the
     /// attempt counts as failed, and nobody knows what landed.
     fn not_visible(&mut self, now: DateTime<Utc>, id: &StepId, recovered: bool) {
-        let Some((provider, target)) = self.where_is(id) else { return };
-        self.seen.remove(&key_of(&provider, &target));
-        let window = self.limits.visible_within.get(&provider).copied().unwrap_or_default();
-        let first = self.rechecks.get(id).map_or(now, |recheck| recheck.first);
-        if now - first < window && !recovered {
-            let next = (now + RECHECK).min(first + window);
-            self.rechecks.insert(id.clone(), Recheck { first, next });
+        if self.may_still_show(now, id) && !recovered {
             return;
         }
         self.rechecks.remove(id);
@@ -459,6 +501,7 @@ impl Machine {
         let unread = failed == Failed::ToRead && state.is_some_and(StepState::doubt);
         let takes = step.rank == Rank::Contain
             || step.operation().is_some_and(Operation::takes_away)
+            || step.confirm().is_some()
             || unread;
         let exhausted = attempts >= step.retry.attempts;
         let hopeless = error.retry() == RetryAdvice::Never && error.applied() == Applied::No;
@@ -635,6 +678,10 @@ fn is_stale(step: &Step, op: &Operation, seen: &Observation) -> bool {
     match seen {
         Observation::Absent => !op.makes_account(),
         Observation::Present(account) => {
+            if *op == Operation::DeleteAccount {
+                // What cannot be taken back is not done to an account that somebody uses again.
+                return account.status.can_sign_in() || !account.owns.is_empty();
+            }
             let gives = matches!(op, Operation::Grant { .. } | Operation::Exchange { .. });
             gives && step.rank == Rank::Grant && account.status == AccountStatus::Disabled
         }

@@ -118,6 +118,7 @@ impl Machine {
                 self.end(step, StepEnd::Verified { already: *already })?;
             }
             Fact::AcceptedUnverified { step } => self.end(step, StepEnd::Accepted)?,
+            Fact::Residual { step, left, .. } => self.end(step, StepEnd::Left(left.clone()))?,
             Fact::Skipped { step, why } => self.end(step, StepEnd::Skipped(why.clone()))?,
             Fact::Failed { step, error } => {
                 self.end(step, StepEnd::Failed(error.kind, error.message.clone()))?;
@@ -227,6 +228,12 @@ impl Machine {
             Fact::TaskNotSeen { step, .. } => {
                 self.busy.remove(step);
                 let text = "said to be done by hand, and the target does not show it".into();
+                self.outbox.push(Effect::Alert { step: step.clone(), text });
+            }
+            Fact::Residual { step, left, .. } => {
+                self.busy.remove(step);
+                let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+                let text = format!("something is left: {}", left.join(", ")).into();
                 self.outbox.push(Effect::Alert { step: step.clone(), text });
             }
             Fact::DeadlineMissed { step, deadline } => {

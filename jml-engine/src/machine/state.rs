@@ -1,8 +1,9 @@
 //! The durable state of steps and gates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use jml_core::account::Left;
 use jml_core::approval::{Panel, Standing};
 use jml_core::id::IdentityId;
 use jml_core::journal::SkipReason;
@@ -61,6 +62,8 @@ pub enum StepEnd {
     },
     /// The target accepted it and offers no way to read it back.
     Accepted,
+    /// The last look at an account found something that should not be there.
+    Left(BTreeSet<Left>),
     /// A person did it.
     Done,
     /// Somebody was told.

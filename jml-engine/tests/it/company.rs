@@ -16,6 +16,7 @@ use jml_core::journal::{Decision, Entry, Fact, JournalStore as _};
 use jml_core::plan::{Gate, Notice, TaskStep};
 use jml_core::policy::Policy;
 use jml_core::policy_file::parse_yaml;
+use jml_core::provider::Provider;
 use jml_core::time::TzdbZones;
 use jml_engine::store::MemoryStore;
 use jml_engine::{
@@ -68,24 +69,25 @@ fn target(name: &str, policy: &Policy) -> Memory {
 
 impl Company {
     pub(crate) fn new(policy: &str, names: &[&'static str]) -> Self {
-        Self::with(policy, names, |_, memory| memory)
+        Self::with(policy, names, |memory| memory, |memory| memory)
     }
 
-    /// The same with targets that are made otherwise.
+    /// The same with targets that are made otherwise, or that something stands before.
     pub(crate) fn with(
         policy: &str,
         names: &[&'static str],
-        make: impl Fn(&str, Memory) -> Memory,
+        make: impl Fn(Memory) -> Memory,
+        wrap: impl Fn(Arc<Memory>) -> Arc<dyn Provider>,
     ) -> Self {
         let policy = parse_yaml("policy.yaml", policy).unwrap();
         let clock = Arc::new(ManualClock::jumping(start()));
         let targets: BTreeMap<&'static str, Arc<Memory>> =
-            names.iter().map(|name| (*name, Arc::new(make(name, target(name, &policy))))).collect();
+            names.iter().map(|name| (*name, Arc::new(make(target(name, &policy))))).collect();
         let (store, ears) = (Arc::new(MemoryStore::new()), Arc::new(Ears::default()));
         let ports = Ports {
             providers: targets
                 .iter()
-                .map(|(name, target)| (name.parse().unwrap(), target.clone() as Arc<_>))
+                .map(|(name, target)| (name.parse().unwrap(), wrap(target.clone())))
                 .collect(),
             journal: store.clone(),
             clock: clock.clone(),

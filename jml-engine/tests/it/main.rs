@@ -1,5 +1,5 @@
 //! Integration tests of jml-engine, through its public API only.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
 mod batches;
 mod brakes;
@@ -8,6 +8,7 @@ mod company;
 mod crash;
 mod gates;
 mod laws;
+mod leavers;
 mod outage;
 #[cfg(feature = "postgres")]
 mod postgres;
