@@ -79,6 +79,7 @@ impl Model {
             days_before: 0,
             user_name: names.login.clone(),
             attributes: BTreeMap::new(),
+            correlate: None,
         };
         let policy = Policy {
             version: PolicyVersion::new("0")?,

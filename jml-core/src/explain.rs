@@ -1,5 +1,7 @@
 //! Why somebody has an entitlement, why not, and what would take it away.
 
+mod empty;
+
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +16,8 @@ use crate::id::{IdentityId, RoleId, RuleId};
 use crate::policy::Policy;
 use crate::rule::{Atom, Truth};
 use crate::time::ZoneResolver;
+
+pub use empty::{Emptiness, EmptyCondition, EmptyPart, explain_empty};
 
 /// The answer about one identity and one entitlement.
 #[derive(Clone, Debug, PartialEq, Eq)]

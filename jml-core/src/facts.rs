@@ -7,6 +7,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::account::AccountRef;
 use crate::attribute::{Assertion, Attributes};
 use crate::canon::CanonError;
 use crate::claim::{AccessException, Adoption, ApprovedRequest};
@@ -132,6 +133,24 @@ pub struct Facts {
     /// Who decides for whom.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delegations: Vec<Delegation>,
+    /// Whose accounts are, where a person said so. The latest word about an account counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+}
+
+/// A person's word about whose account it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Link {
+    /// Which account.
+    pub account: AccountRef,
+    /// Whose; `None` when it belongs to nobody, such as a room.
+    pub identity: Option<IdentityId>,
+    /// Who says so.
+    pub by: IdentityId,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// Somebody's word that another person decides at gates in their place for a while. It is not handed on: a

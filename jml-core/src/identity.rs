@@ -138,3 +138,18 @@ pub enum LifecycleState {
     /// Facts needed to tell are missing, such as the zone.
     Undetermined,
 }
+
+impl LifecycleState {
+    /// The name in people's words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PreHire => "before their first day",
+            Self::Active => "at work",
+            Self::OnLeave => "on leave",
+            Self::Left => "gone",
+            Self::NeverStarted => "never started",
+            Self::Undetermined => "undetermined",
+        }
+    }
+}

@@ -85,6 +85,49 @@ pub struct AccountRule {
     pub user_name: AttributeName,
     /// Account attributes, each with the identity attribute that it is copied from.
     pub attributes: BTreeMap<AttributeName, AttributeName>,
+    /// How accounts that name nobody are found to be somebody's; by the sign-in name alone if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlate: Option<Correlation>,
+}
+
+impl AccountRule {
+    /// The identity attribute that an account attribute, or the sign-in name, is copied from.
+    #[must_use]
+    pub fn source_of(&self, name: &AttributeName) -> Option<&AttributeName> {
+        if name.as_str() == Correlation::USER_NAME {
+            Some(&self.user_name)
+        } else {
+            self.attributes.get(name)
+        }
+    }
+}
+
+/// How an account that names nobody as its owner is found to be somebody's. Names are account attributes,
+/// or [`Correlation::USER_NAME`]; they are compared with what the identity's attributes would make them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by policy files")]
+pub struct Correlation {
+    /// What only one person can have: the same value is the same person.
+    pub strong: BTreeSet<AttributeName>,
+    /// What speaks for a person, and how much.
+    pub weights: BTreeMap<AttributeName, u16>,
+    /// From this score on an account is somebody's, if nobody else reaches `ask`.
+    pub link: u16,
+    /// From this score on a person is asked.
+    pub ask: u16,
+}
+
+impl Correlation {
+    /// Stands for the sign-in name.
+    pub const USER_NAME: &'static str = "user_name";
+}
+
+impl Default for Correlation {
+    fn default() -> Self {
+        let strong = AttributeName::new(Self::USER_NAME).into_iter().collect();
+        Self { strong, weights: BTreeMap::new(), link: u16::MAX, ask: u16::MAX }
+    }
 }
 
 /// Which grants wait for an approval, and whose.

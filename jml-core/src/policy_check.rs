@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::attribute::AttributeType;
 use crate::builtin::builtin_type;
 use crate::entitlement::{EndPolicy, EntitlementRef};
-use crate::id::{AttributeName, GateRuleId, OrgUnitId, RoleId};
+use crate::id::{AttributeName, GateRuleId, OrgUnitId, ProviderId, RoleId};
 use crate::nearest::nearest;
-use crate::policy::{Approvers, Policy, StageRule};
+use crate::policy::{AccountRule, Approvers, Correlation, Policy, StageRule};
 use crate::rule::{Condition, Satisfiable};
 
 /// A broken rule.
@@ -277,6 +277,31 @@ impl Check<'_> {
             for (name, from) in &rule.attributes {
                 self.attribute(&["accounts", id.as_str(), "attributes", name.as_str()], from);
             }
+            if let Some(correlation) = &rule.correlate {
+                self.correlation(id, rule, correlation);
+            }
+        }
+    }
+
+    fn correlation(&mut self, id: &ProviderId, rule: &AccountRule, correlation: &Correlation) {
+        let path = |rest: &'static str| vec!["accounts", id.as_str(), "correlate", rest];
+        let Correlation { strong, weights, link, ask } = correlation;
+        let names = strong.iter().map(|name| ("strong", name));
+        for (list, name) in names.chain(weights.keys().map(|name| ("weights", name))) {
+            if rule.source_of(name).is_none() {
+                let text = format!("account attribute `{name}` is not filled from anything");
+                let remedy = "name it under `attributes` of the account, or write `user_name`";
+                let mut path = path(list);
+                path.push(name.as_str());
+                self.add("JML-P019", &path, text, remedy);
+            }
+        }
+        let most: u32 = weights.values().map(|weight| u32::from(*weight)).sum();
+        if !weights.is_empty() && (link < ask || *ask == 0 || most < u32::from(*ask)) {
+            let text =
+                format!("`ask` {ask} and `link` {link} do not fit weights of {most} together");
+            let remedy = "let `ask` be above 0, at most `link`, and at most all weights together";
+            self.add("JML-P019", &path("weights"), text, remedy);
         }
     }
 

@@ -310,6 +310,11 @@ impl<'a> Work<'a> {
             self.wait(format!("account on `{provider}`"), "the listing was not complete");
             return;
         }
+        if let Some(candidate) = self.world.candidate(&self.desired.identity, provider) {
+            let why = format!("`{candidate}` may be theirs; a person has to say");
+            self.wait(format!("account on `{provider}`"), why);
+            return;
+        }
         // Nobody gets a new account in order to be away.
         let status = match wanted.status {
             AccountStatus::Active => AccountStatus::Active,

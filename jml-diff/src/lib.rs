@@ -1,12 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod correlate;
 mod delta;
+mod drift;
 mod ledger;
 pub mod lint;
 mod plan;
 mod world;
 
+pub use correlate::{Correlator, LinkedBy, Match};
 pub use delta::{AccessLine, AccountLine, Delta, Verdict, Wait, delta};
+pub use drift::{Drift, drift, legalize};
 pub use ledger::{Granted, Ledger};
 pub use plan::{PlanError, PlanInput, Planned, plan};
 pub use world::{Disputed, ProviderFacts, World};

@@ -23,7 +23,7 @@ use jml_core::plan::{
 use jml_core::policy::Policy;
 use smol_str::SmolStr;
 
-use crate::delta::{AccountLine, Delta, Verdict, Wait, delta};
+use crate::delta::{AccessLine, AccountLine, Delta, Verdict, Wait, delta};
 use crate::ledger::Ledger;
 use crate::world::World;
 
@@ -156,6 +156,20 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
     Ok(planned(Some(plan), waits))
 }
 
+/// Whether nothing but what somebody else changed is put back.
+fn repairs(input: &PlanInput<'_>, delta: &Delta) -> bool {
+    let theirs = |line: &AccessLine| {
+        let ours =
+            line.account.as_ref().and_then(|at| input.ledger.granted(at, &line.entitlement.key));
+        match line.verdict {
+            Verdict::Grant => ours.is_some(),
+            Verdict::Revoke => ours.is_none(),
+            Verdict::Keep | Verdict::Foreign(_) => true,
+        }
+    };
+    delta.size() > 0 && delta.accounts.is_empty() && delta.access.iter().all(theirs)
+}
+
 /// What stays: claimed, or left alone.
 fn unchanged(delta: &Delta) -> (Vec<Keep>, Vec<Foreign>) {
     let mut keeps = Vec::new();
@@ -197,6 +211,9 @@ fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
             AccountLine::Status { to: S::Suspended, .. } => Some(LifecycleKind::LeaveOfAbsence),
             _ => None,
         });
+    }
+    if kind.is_none() && repairs(input, delta) {
+        return LifecycleKind::Drift;
     }
     let before_start = input.desired.state == LifecycleState::PreHire;
     kind.unwrap_or(if before_start { LifecycleKind::PreHire } else { LifecycleKind::Move })

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use jml_core::account::{AccountRef, AccountState, AccountStatus};
-use jml_core::attribute::AttributeValue;
 use jml_core::entitlement::EntitlementRef;
 use jml_core::facts::Facts;
 use jml_core::id::{AttributeName, IdentityId, ProviderId};
 use jml_core::policy::Policy;
 use jml_core::provider::{Descriptor, Snapshot, SupportMode, Verb};
+
+use crate::correlate::{Correlator, LinkedBy, Match};
 
 /// What is known about one provider besides its accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +45,14 @@ pub struct World {
     people: BTreeMap<IdentityId, BTreeMap<AccountRef, AccountState>>,
     orphans: BTreeMap<AccountRef, AccountState>,
     disputed: BTreeSet<Disputed>,
+    maybe: BTreeMap<AccountRef, BTreeMap<IdentityId, u16>>,
+    linked: BTreeMap<AccountRef, LinkedBy>,
     holders: BTreeMap<EntitlementRef, u32>,
 }
 
 impl World {
-    /// Correlates what providers hold to people. An account belongs to the identity that it names as its
-    /// external id; without one, to the only identity whose sign-in name there would be the same. Several
-    /// accounts of one person are fine; several persons for one account are a dispute, and never settled
-    /// by taking the first.
+    /// Correlates what providers hold to people, as [`Correlator`] says. Several accounts of one person are
+    /// fine; several persons for one account are a dispute.
     #[must_use]
     pub fn new(
         seen: Vec<(&Descriptor, DateTime<Utc>, Snapshot)>,
@@ -73,41 +74,34 @@ impl World {
             let required = descriptor.required_attributes.iter().cloned().collect();
             let facts = ProviderFacts { verbs, statuses, required, complete, read_at };
             world.providers.insert(id.clone(), facts);
-            let names = sign_in_names(&id, people, policy, at);
+            let correlator = Correlator::new(&id, people, policy, at);
             for (account, state) in accounts {
-                world.place(AccountRef::new(id.clone(), account), state, people, &names);
+                world.place(AccountRef::new(id.clone(), account), state, &correlator);
             }
         }
         world
     }
 
-    fn place(
-        &mut self,
-        at: AccountRef,
-        state: AccountState,
-        people: &Facts,
-        names: &BTreeMap<String, BTreeSet<IdentityId>>,
-    ) {
+    fn place(&mut self, at: AccountRef, state: AccountState, correlator: &Correlator<'_>) {
         for key in &state.holdings {
             let entitlement = EntitlementRef::new(at.provider.clone(), key.clone());
             *self.holders.entry(entitlement).or_insert(0) += 1;
         }
-        let owner = match &state.external_id {
-            Some(id) => people.people.contains_key(id).then(|| id.clone()),
-            None => match names.get(&state.user_name.to_lowercase()) {
-                Some(candidates) if candidates.len() > 1 => {
-                    let candidates = candidates.clone();
-                    self.disputed.insert(Disputed { account: at.clone(), candidates });
-                    None
-                }
-                Some(candidates) => candidates.first().cloned(),
-                None => None,
-            },
-        };
-        match owner {
-            Some(owner) => self.people.entry(owner).or_default().insert(at, state),
-            None => self.orphans.insert(at, state),
-        };
+        match correlator.find(&state) {
+            Match::Linked(owner, by) => {
+                self.linked.insert(at.clone(), by);
+                self.people.entry(owner).or_default().insert(at, state);
+                return;
+            }
+            Match::Disputed(candidates) => {
+                self.disputed.insert(Disputed { account: at.clone(), candidates });
+            }
+            Match::Maybe(scores) => {
+                self.maybe.insert(at.clone(), scores);
+            }
+            Match::Nobody => {}
+        }
+        self.orphans.insert(at, state);
     }
 
     /// The accounts of one person, on all providers.
@@ -156,6 +150,28 @@ impl World {
         &self.disputed
     }
 
+    /// Accounts that could be somebody's, with the score of each. A person decides.
+    #[must_use]
+    pub const fn maybe(&self) -> &BTreeMap<AccountRef, BTreeMap<IdentityId, u16>> {
+        &self.maybe
+    }
+
+    /// Why an account is taken for its owner's; `None` for accounts of nobody.
+    #[must_use]
+    pub fn linked_by(&self, account: &AccountRef) -> Option<&LinkedBy> {
+        self.linked.get(account)
+    }
+
+    /// An account on a provider that may be this person's and is not known to be. Nobody is given a second
+    /// account while it is open whether the first one is theirs.
+    #[must_use]
+    pub fn candidate(&self, identity: &IdentityId, provider: &ProviderId) -> Option<&AccountRef> {
+        let disputed = self.disputed.iter().filter(|it| it.candidates.contains(identity));
+        let maybe = self.maybe.iter().filter(|(_, scores)| scores.contains_key(identity));
+        let open = disputed.map(|it| &it.account).chain(maybe.map(|(at, _)| at));
+        open.into_iter().find(|at| &at.provider == provider)
+    }
+
     /// How many accounts hold an entitlement.
     #[must_use]
     pub fn holders(&self, entitlement: &EntitlementRef) -> u32 {
@@ -198,22 +214,4 @@ impl World {
             self.expect_holders(&entitlement, 1);
         }
     }
-}
-
-/// Who would sign in to a provider under which name, in lower case.
-fn sign_in_names(
-    provider: &ProviderId,
-    people: &Facts,
-    policy: &Policy,
-    at: DateTime<Utc>,
-) -> BTreeMap<String, BTreeSet<IdentityId>> {
-    let mut names: BTreeMap<String, BTreeSet<IdentityId>> = BTreeMap::new();
-    let Some(rule) = policy.accounts.get(provider) else { return names };
-    for (id, facts) in &people.people {
-        let value = facts.identity.attributes.value(&policy.attributes, &rule.user_name, at);
-        if let Some(AttributeValue::Text(name)) = value {
-            names.entry(name.to_lowercase()).or_default().insert(id.clone());
-        }
-    }
-    names
 }

@@ -21,7 +21,7 @@ use jml_core::provider::{
 };
 use jml_core::time::ZoneResolver;
 use jml_diff::lint::{Note, Severity, lint};
-use jml_diff::{AccountLine, PlanError, PlanInput, Planned, Verdict, World, plan};
+use jml_diff::{AccountLine, Ledger, PlanError, PlanInput, Planned, Verdict, World, plan};
 use smol_str::SmolStr;
 
 use crate::brake::{self, BrakeReport, Override};
@@ -154,12 +154,51 @@ pub struct Batch {
     pub unread: BTreeMap<ProviderId, Error>,
     /// What was seen.
     pub world: World,
+    /// What we granted before, for telling drift from foreign access.
+    pub ledger: Ledger,
 }
 
 impl Batch {
     /// The plans that would run.
     pub fn plans(&self) -> impl Iterator<Item = &jml_core::plan::Plan> {
         self.planned.iter().filter_map(|planned| planned.plan.as_ref())
+    }
+
+    /// Why the batch does nothing, one line each; nothing when it does something. Together with
+    /// [`explain_empty`](jml_core::explain::explain_empty), which says whom the policy leaves out.
+    #[must_use]
+    pub fn why_nothing(&self) -> Vec<String> {
+        if self.plans().next().is_some() {
+            return Vec::new();
+        }
+        let mut lines = Vec::new();
+        for (provider, error) in &self.unread {
+            lines.push(format!("provider `{provider}` could not be read: {error}"));
+        }
+        let mut why: BTreeMap<&str, usize> = BTreeMap::new();
+        for wait in self.planned.iter().flat_map(|planned| &planned.waits) {
+            *why.entry(&wait.why).or_insert(0) += 1;
+        }
+        for (why, count) in why {
+            lines.push(format!("{count} changes wait: {why}"));
+        }
+        let counts = [
+            (self.under_way.len(), "people have their change under way in an open run"),
+            (self.refused.len(), "plans were refused by lint"),
+            (self.withdrawn.len(), "people have a run that is withdrawn"),
+        ];
+        lines.extend(counts.iter().filter(|it| it.0 > 0).map(|(n, what)| format!("{n} {what}")));
+        let foreign = self.planned.iter().flat_map(|planned| &planned.delta.access);
+        let foreign = foreign.filter(|line| matches!(line.verdict, Verdict::Foreign(_))).count();
+        if foreign > 0 {
+            lines.push(format!(
+                "{foreign} entitlements are held that no claim explains, and left alone"
+            ));
+        }
+        let calm =
+            self.planned.iter().filter(|it| it.delta.is_empty() && it.waits.is_empty()).count();
+        lines.push(format!("{calm} of {} people have what they should have", self.planned.len()));
+        lines
     }
 
     /// The earliest instant at which somebody's access changes by itself.
@@ -178,6 +217,16 @@ pub struct Executed {
     /// People for whom another plan was opened since the batch was prepared. Nothing was done for them;
     /// preparing again looks at them anew.
     pub overtaken: BTreeSet<IdentityId>,
+}
+
+/// What a batch would do.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Simulation {
+    /// Its runs, as they would go with every gate agreed.
+    pub runs: Vec<RunReport>,
+    /// What each target that can be read would hold then. Accounts that would be made have made-up ids.
+    pub after: BTreeMap<ProviderId, Snapshot>,
 }
 
 /// Runs of a batch that were opened and wait for a driver.
@@ -295,6 +344,7 @@ impl Engine {
             withdrawn: BTreeMap::new(),
             unread,
             world: World::default(),
+            ledger: Ledger::default(),
         };
         let nothing = BTreeSet::new();
         let deciders = Deciders { policy, facts, zones: self.zones.as_ref(), at };
@@ -373,6 +423,7 @@ impl Engine {
         }
         batch.brakes = brake::judge(&policy.brakes, &batch.planned, &seen, &history.leavers, at)?;
         batch.world = seen;
+        batch.ledger = history.ledger;
         Ok(batch)
     }
 
@@ -471,19 +522,19 @@ impl Engine {
         Ok((machines, overtaken))
     }
 
-    /// Runs the plans of a batch over copies of the targets. No target is written to, no journal kept, no
-    /// brake asked, and every gate is taken as agreed, so that the whole of each plan is seen.
+    /// Runs the plans of a batch over copies of the targets. No target is written to, no journal kept, nobody
+    /// told, no brake asked, and every gate is taken as agreed, so that the whole of each plan is seen.
     ///
     /// # Errors
     /// What stopped a run.
-    pub async fn simulate(&self, batch: &Batch) -> Result<Vec<RunReport>, EngineError> {
+    pub async fn simulate(&self, batch: &Batch) -> Result<Simulation, EngineError> {
         let mut ports = self.ports.clone();
         ports.journal = Arc::new(MemoryStore::new());
         ports.people = Arc::new(crate::ports::Silent);
         for provider in ports.providers.values_mut() {
             *provider = Arc::new(Overlay::new(provider.clone()));
         }
-        let mut reports = Vec::new();
+        let mut runs = Vec::new();
         for plan in batch.plans() {
             let now = ports.clock.now();
             let mut machine =
@@ -499,9 +550,16 @@ impl Engine {
                     driven = drive(&mut machine, &ports).await?;
                 }
             }
-            reports.push(RunReport { driven, view: machine.view() });
+            runs.push(RunReport { driven, view: machine.view() });
         }
-        Ok(reports)
+        let cx = Cx::new(ports.clock.clone());
+        let mut after = BTreeMap::new();
+        for (id, provider) in &ports.providers {
+            if let Ok(snapshot) = snapshot(provider.as_ref(), &cx).await {
+                after.insert(id.clone(), snapshot);
+            }
+        }
+        Ok(Simulation { runs, after })
     }
 
     /// Takes up every run that is not closed, one after the other, and seals whatever evidence is missing.

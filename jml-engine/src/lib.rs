@@ -10,10 +10,13 @@ pub mod machine;
 mod ports;
 pub mod store;
 pub mod view;
+mod watch;
 
 pub use clock::SystemClock;
 pub use drive::{DriveError, Driven, drive};
 pub use engine::{
-    Batch, Engine, EngineError, Enqueued, Executed, Request, RunReport, Selection, Vote, Worked,
+    Batch, Engine, EngineError, Enqueued, Executed, Request, RunReport, Selection, Simulation,
+    Vote, Worked,
 };
 pub use ports::{People, Ports, Silent};
+pub use watch::Watch;

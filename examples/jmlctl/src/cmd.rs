@@ -13,7 +13,7 @@ use futures::executor::block_on;
 use jml_core::clock::Clock as _;
 use jml_core::desired::desired;
 use jml_core::entitlement::EntitlementRef;
-use jml_core::explain::explain;
+use jml_core::explain::{explain, explain_empty};
 use jml_core::id::IdentityId;
 use jml_core::nearest::nearest;
 use jml_core::time::TzdbZones;
@@ -82,6 +82,13 @@ fn plan(cli: &Cli, at: Option<DateTime<Utc>>, keeps: bool, out: &Out) -> Result<
         out.line(format!("plan for {at}, policy {}", project.policy.version));
         render::feed(&news).iter().for_each(|line| out.line(line));
         render::batch(&batch, keeps).iter().for_each(|line| out.line(line));
+        let why = batch.why_nothing();
+        if !why.is_empty() {
+            out.line("why nothing happens:");
+            why.iter().for_each(|line| out.line(format!("  {line}")));
+            let empty = explain_empty(&project.policy, &project.facts, &TzdbZones, at);
+            empty.to_string().lines().for_each(|line| out.line(format!("  {line}")));
+        }
     }
     let stopped = !news.issues.is_empty() || !batch.brakes.tripped.is_empty();
     Ok(if stopped { STOPPED } else { OK })
@@ -137,7 +144,7 @@ fn simulate(cli: &Cli, at: Option<DateTime<Utc>>, out: &Out) -> Result<u8, Failu
     let mut project = open(&cli.config, false)?;
     let at = at.unwrap_or_else(|| SystemClock.now());
     let (news, batch) = prepare(&mut project, at, "simulate")?;
-    let reports = block_on(project.engine.simulate(&batch))?;
+    let reports = block_on(project.engine.simulate(&batch))?.runs;
     if cli.json {
         let views: Vec<_> = reports.iter().map(|report| &report.view).collect();
         out.json(&render::views_json(&views));

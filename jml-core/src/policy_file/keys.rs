@@ -117,6 +117,20 @@ pub(super) static ACCOUNT: Section = Section {
         key("days_before", Shape::Count, "Days before the first day at which it is staged."),
         key("user_name", Shape::Text, "Attribute with the sign-in name."),
         key("attributes", Shape::MapOfText, "Account attribute: identity attribute."),
+        key("correlate", Shape::Section(&CORRELATE), "How accounts are found to be somebody's."),
+    ],
+};
+
+pub(super) static CORRELATE: Section = Section {
+    keys: &[
+        key("strong", Shape::TextList, "Account attributes that only one person can have."),
+        key(
+            "weights",
+            Shape::Any,
+            "Account attribute: how much the same value speaks for a person.",
+        ),
+        key("link", Shape::Count, "Score from which it is somebody's."),
+        key("ask", Shape::Count, "Score from which a person is asked."),
     ],
 };
 

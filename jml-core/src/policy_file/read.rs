@@ -19,8 +19,8 @@ use crate::id::{
     RoleId, RuleId, SodRuleId, SourceId, TaskId,
 };
 use crate::policy::{
-    AccountRule, Approvers, Brakes, DelegationRule, EscalationRule, FeedRules, GateRule,
-    LeaverRule, Mode, Modes, Policy, Protected, StageRule,
+    AccountRule, Approvers, Brakes, Correlation, DelegationRule, EscalationRule, FeedRules,
+    GateRule, LeaverRule, Mode, Modes, Policy, Protected, StageRule,
 };
 use crate::role::{Assignee, RoleGrant, RoleTemplate, TaskMoment, TaskTemplate};
 use crate::rule::{Condition, OrgTree, Rule};
@@ -530,6 +530,24 @@ impl Reader {
             attributes: self.map::<AttributeName, _>(fields.get("attributes"), |reader, tree| {
                 reader.id_of::<AttributeName>(tree)
             }),
+            correlate: match fields.get("correlate") {
+                Some(tree) => Some(self.correlation(tree)?),
+                None => None,
+            },
+        })
+    }
+
+    fn correlation(&mut self, tree: &Tree) -> Option<Correlation> {
+        let fields = self.fields(tree, &keys::CORRELATE);
+        let none = Correlation::default();
+        let weights = self.map::<AttributeName, _>(fields.get("weights"), |reader, tree| {
+            reader.count::<u16>(tree)
+        });
+        Some(Correlation {
+            strong: self.ids(fields.get("strong")).into_iter().collect(),
+            weights,
+            link: fields.get("link").map_or(Some(none.link), |t| self.count(t))?,
+            ask: fields.get("ask").map_or(Some(none.ask), |t| self.count(t))?,
         })
     }
 

@@ -107,6 +107,12 @@ impl Provider for Overlay {
         if effect != Effect::Changed {
             return Ok(Outcome::unchanged().with_account(id));
         }
+        if let (Operation::TransferOwnership { to }, Some(giver)) = (&change.op, before.account())
+            && let Some(mut taker) = self.current(cx, to).await?
+        {
+            taker.owns.extend(giver.owns.iter().cloned());
+            self.lock().insert(to.clone(), Some(taker));
+        }
         self.lock().insert(id.clone(), after.account().cloned());
         Ok(Outcome::changed().with_account(id))
     }

@@ -185,22 +185,37 @@ impl Condition {
             Some(value) => format!("{name} = {value}"),
             None => format!("{name} has no value"),
         };
+        match self.attribute() {
+            Some(attribute) => format!("{self} ({})", shown(attribute)),
+            None => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    /// In people's words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |parts: &[Self], word: &str| {
+            let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+            format!("({})", parts.join(word))
+        };
         match self {
+            Self::Always => f.write_str("everybody"),
+            Self::All(parts) => f.write_str(&list(parts, " and ")),
+            Self::Any(parts) => f.write_str(&list(parts, " or ")),
+            Self::Not(part) => write!(f, "not ({part})"),
             Self::Compare { attribute, op, value } => {
-                format!("{attribute} {} {value} ({})", op.sign(), shown(attribute))
+                write!(f, "{attribute} {} {value}", op.sign())
             }
             Self::In { attribute, values } => {
                 let list: Vec<String> = values.iter().map(ToString::to_string).collect();
-                format!("{attribute} in [{}] ({})", list.join(", "), shown(attribute))
+                write!(f, "{attribute} in [{}]", list.join(", "))
             }
             Self::StartsWith { attribute, prefix } => {
-                format!("{attribute} starts with {prefix} ({})", shown(attribute))
+                write!(f, "{attribute} starts with {prefix}")
             }
-            Self::Present { attribute } => format!("{attribute} is present ({})", shown(attribute)),
-            Self::Within { attribute, unit } => {
-                format!("{attribute} within {unit} ({})", shown(attribute))
-            }
-            _ => "everybody".to_owned(),
+            Self::Present { attribute } => write!(f, "{attribute} is present"),
+            Self::Within { attribute, unit } => write!(f, "{attribute} within {unit}"),
         }
     }
 }

@@ -514,7 +514,7 @@ impl Machine {
         let fact = if !(exhausted || hopeless) {
             Fact::Deferred { step: step_id, retry_at: now + wait, error: record }
         } else if takes {
-            let retry_at = now + millis(step.retry.max_ms);
+            let retry_at = now + parked_wait(step, attempts);
             self.alert(id, error);
             Fact::Parked { step: step_id, retry_at, error: record }
         } else {
@@ -699,6 +699,14 @@ fn backoff(step: &Step, id: &StepId, attempt: u32, salt: &str) -> TimeDelta {
     let [first, ..] = hash.as_bytes();
     let jitter = capped / 4 * u64::from(*first) / 255;
     millis(capped - capped / 8 + jitter)
+}
+
+/// The wait of a step that ran out of attempts: doubles, too, up to a quarter of an hour for containment and
+/// six hours for everything else. A person was told; asking every minute for weeks would help nobody.
+fn parked_wait(step: &Step, attempts: u32) -> TimeDelta {
+    let longest = if step.rank == Rank::Contain { 15 } else { 6 * 60 } * 60_000;
+    let over = attempts.saturating_sub(step.retry.attempts).min(20);
+    millis(step.retry.max_ms.saturating_mul(1 << over).min(longest.max(step.retry.max_ms)))
 }
 
 fn millis(ms: u64) -> TimeDelta {

@@ -10,8 +10,13 @@ mod gates;
 mod laws;
 mod leavers;
 mod outage;
+
 #[cfg(feature = "postgres")]
 mod postgres;
+mod previews;
+mod quiet;
+mod reconcile;
 mod sqlite;
+mod stopped;
 mod stores;
 mod support;

@@ -425,7 +425,7 @@ impl<'a> Year<'a> {
             | LifecycleKind::Rescinded => {
                 self.tell(at, &format!("{} {}: {steps} steps", view.kind.as_str(), view.identity));
             }
-            LifecycleKind::Move
+            LifecycleKind::Move | LifecycleKind::Drift
                 if matches!(view.identity.as_str(), "E0012" | "E0042" | "E0148") =>
             {
                 let what: Vec<&str> = view
@@ -435,7 +435,9 @@ impl<'a> Year<'a> {
                     .map(|s| s.what.as_str())
                     .collect();
                 if !what.is_empty() {
-                    self.tell(at, &format!("{}: {}", view.identity, what.join(", ")));
+                    let drift = view.kind == LifecycleKind::Drift;
+                    let why = if drift { " (somebody else took it away)" } else { "" };
+                    self.tell(at, &format!("{}: {}{why}", view.identity, what.join(", ")));
                 }
             }
             _ => {}
