@@ -245,6 +245,11 @@ pub enum Finding {
         /// What is not granted because of it.
         withheld: BTreeSet<EntitlementRef>,
     },
+    /// Nobody at work answers for a non-human identity. It keeps what it has and is given nothing.
+    NonHumanWithoutOwner {
+        /// Who answered for it.
+        owner: IdentityId,
+    },
     /// A rule could not be decided because an attribute has no value.
     RuleUndecided {
         /// The rule, as text.

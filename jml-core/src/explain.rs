@@ -181,6 +181,10 @@ impl fmt::Display for Finding {
                 let list: Vec<String> = withheld.iter().map(|e| format!("`{e}`")).collect();
                 write!(f, "separation of duties `{}`: {} withheld", conflict.rule, list.join(", "))
             }
+            Self::NonHumanWithoutOwner { owner } => write!(
+                f,
+                "nobody at work answers for it: `{owner}` is gone or not known; name another owner"
+            ),
             Self::RuleUndecided { rule, attribute } => {
                 write!(f, "rule `{rule}` cannot be decided: `{attribute}` has no value")
             }

@@ -355,12 +355,21 @@ impl<'a> Work<'a> {
             return;
         }
         let Some(wanted) = wanted else {
-            if is_primary && self.policy.accounts.contains_key(&at.provider) {
+            let staged = state.status == AccountStatus::Staged
+                && self.desired.state == LifecycleState::PreHire;
+            // A first day that moved away leaves what was prepared where it is: nobody can use it.
+            if is_primary && !staged && self.policy.accounts.contains_key(&at.provider) {
                 // Still engaged, but the rule for this provider does not hold any more.
                 self.status(at, state, AccountStatus::Disabled);
             }
             return;
         };
+        if self.desired.state == LifecycleState::PreHire && state.status.can_sign_in() {
+            // Between two engagements somebody has left, whatever comes next.
+            self.status(at, state, AccountStatus::Disabled);
+            self.credentials(at, state, &CredentialClass::ALL);
+            return;
+        }
         self.status(at, state, wanted.status);
         if matches!(wanted.status, AccountStatus::Suspended | AccountStatus::Disabled) {
             let classes = [CredentialClass::Sessions, CredentialClass::RefreshTokens];

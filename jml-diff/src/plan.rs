@@ -16,7 +16,7 @@ use jml_core::canon::CanonError;
 use jml_core::desired::{Desired, Finding};
 use jml_core::digest::Digest;
 use jml_core::facts::PersonFacts;
-use jml_core::identity::LifecycleState;
+use jml_core::identity::{IdentityKind, LifecycleState};
 use jml_core::plan::{
     Basis, Foreign, Keep, LifecycleKind, PLAN_FORMAT, Plan, PlanDraft, PlanHeader, SealError,
 };
@@ -106,7 +106,12 @@ pub enum PlanError {
 /// # Errors
 /// [`PlanError`].
 pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
-    let delta = delta(input.policy, input.desired, input.world, input.ledger);
+    let mut delta = delta(input.policy, input.desired, input.world, input.ledger);
+    let mut findings = input.desired.findings.clone();
+    if let Some(finding) = unowned(input) {
+        withhold(&mut delta, &finding);
+        findings.insert(finding);
+    }
     let kind = input.hint.filter(|_| !delta.gone).unwrap_or_else(|| kind_of(input, &delta));
     let identity = || SmolStr::new(input.desired.identity.as_str());
     let canon = |source| PlanError::Canon { identity: identity(), source };
@@ -123,7 +128,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
         for_cause: input.desired.for_cause,
         delta: delta.clone(),
         waits,
-        findings: input.desired.findings.clone(),
+        findings: findings.clone(),
         next_change_at: input.desired.next_change_at,
     };
     if nodes.is_empty() {
@@ -170,6 +175,53 @@ fn repairs(input: &PlanInput<'_>, delta: &Delta) -> bool {
     delta.size() > 0 && delta.accounts.is_empty() && delta.access.iter().all(theirs)
 }
 
+/// Whether nothing happens but that what was approved for a time is over.
+fn expires(input: &PlanInput<'_>, delta: &Delta) -> bool {
+    let facts = input.facts;
+    let over = |until: Option<DateTime<Utc>>| until.is_some_and(|until| until <= input.at);
+    let timed = |line: &AccessLine| {
+        let here = &line.entitlement;
+        facts.requests.iter().any(|it| it.entitlement == *here && over(it.validity.until))
+            || facts.exceptions.iter().any(|it| it.entitlement == *here && over(Some(it.until)))
+            || facts.adoptions.iter().any(|it| it.entitlement == *here && over(Some(it.review_by)))
+    };
+    let mut changes =
+        delta.access.iter().filter(|line| matches!(line.verdict, Verdict::Grant | Verdict::Revoke));
+    delta.size() > 0
+        && delta.accounts.is_empty()
+        && changes.all(|line| line.verdict == Verdict::Revoke && timed(line))
+}
+
+/// A non-human identity whose owner does not answer for it any more.
+fn unowned(input: &PlanInput<'_>) -> Option<Finding> {
+    let IdentityKind::NonHuman { owner } = &input.facts.identity.kind else { return None };
+    let known = input.deciders.facts.people.get(owner);
+    let person = known.filter(|it| it.identity.kind == IdentityKind::Person);
+    let at_hand = person.is_some_and(|facts| {
+        let state = jml_core::desired::state(facts, input.deciders.zones, input.at);
+        matches!(state, LifecycleState::Active | LifecycleState::OnLeave)
+    });
+    (!at_hand).then(|| Finding::NonHumanWithoutOwner { owner: owner.clone() })
+}
+
+/// Takes out what would be given. What is there stays: taking it from a machine could stop the company.
+fn withhold(delta: &mut Delta, why: &Finding) {
+    let why = SmolStr::new(why.to_string());
+    let mut wait = |what: String| {
+        delta.waits.push(Wait { what: SmolStr::new(what), why: why.clone() });
+    };
+    for line in delta.access.iter().filter(|line| line.verdict == Verdict::Grant) {
+        wait(format!("grant `{}`", line.entitlement));
+    }
+    for line in &delta.accounts {
+        if let AccountLine::Create { provider, .. } = line {
+            wait(format!("account on `{provider}`"));
+        }
+    }
+    delta.access.retain(|line| line.verdict != Verdict::Grant);
+    delta.accounts.retain(|line| !matches!(line, AccountLine::Create { .. }));
+}
+
 /// What stays: claimed, or left alone.
 fn unchanged(delta: &Delta) -> (Vec<Keep>, Vec<Foreign>) {
     let mut keeps = Vec::new();
@@ -191,6 +243,9 @@ fn unchanged(delta: &Delta) -> (Vec<Keep>, Vec<Foreign>) {
 /// The kind of change, told by what accounts need.
 fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
     use jml_core::account::AccountStatus as S;
+    if delta.is_empty() {
+        return LifecycleKind::Tasks;
+    }
     match input.desired.state {
         LifecycleState::Left if delta.is_retention() => return LifecycleKind::Retention,
         LifecycleState::NeverStarted if delta.is_retention() => return LifecycleKind::Retention,
@@ -207,6 +262,11 @@ fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
             AccountLine::Status { from: S::Suspended, to: S::Active, .. } => {
                 Some(LifecycleKind::Return)
             }
+            AccountLine::Status { from: S::Active, to: S::Disabled, .. }
+                if input.desired.state == LifecycleState::PreHire =>
+            {
+                return LifecycleKind::Leave;
+            }
             AccountLine::Status { to: S::Active, .. } => Some(LifecycleKind::Rehire),
             AccountLine::Status { to: S::Suspended, .. } => Some(LifecycleKind::LeaveOfAbsence),
             _ => None,
@@ -214,6 +274,9 @@ fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
     }
     if kind.is_none() && repairs(input, delta) {
         return LifecycleKind::Drift;
+    }
+    if kind.is_none() && expires(input, delta) {
+        return LifecycleKind::Expiry;
     }
     let before_start = input.desired.state == LifecycleState::PreHire;
     kind.unwrap_or(if before_start { LifecycleKind::PreHire } else { LifecycleKind::Move })

@@ -90,6 +90,8 @@ impl Context<'_> {
         }
         for window in &self.windows.list {
             let over = window.end.is_some_and(|end| end <= at);
+            // Who goes on in another engagement neither joins nor leaves.
+            let (begins, ends) = (self.windows.begins_span(window), self.windows.ends_span(window));
             let as_of = match window.end {
                 Some(end) if over => end - TimeDelta::microseconds(1),
                 _ => at,
@@ -107,7 +109,9 @@ impl Context<'_> {
                                 continue;
                             };
                             let latest = match task.moment {
-                                TaskMoment::Join if over => continue,
+                                TaskMoment::Join if over || !begins => continue,
+                                // What should come before the end is too late after it.
+                                TaskMoment::Leave if !ends || (over && task.days < 0) => continue,
                                 TaskMoment::Join => JOIN_TASK_LATEST,
                                 TaskMoment::Leave => LEAVE_TASK_LATEST,
                             };

@@ -197,7 +197,7 @@ impl<'a> Context<'a> {
         if self.windows.running(at).next().is_none() {
             return Vec::new();
         }
-        let born = self.windows.previous_end(at);
+        let born = self.windows.born_again(at);
         let span_end = self.windows.span_end(at);
         let alive = |validity: &Validity| {
             validity.contains(at) && born.is_none_or(|born| validity.from >= born)

@@ -109,11 +109,28 @@ impl<'a> Windows<'a> {
         }
     }
 
-    /// The end of the last window before the span that contains an instant. What was approved before it
-    /// belongs to an earlier life here and stays dead.
-    pub(crate) fn previous_end(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// Whether nobody was here right before a window began.
+    pub(crate) fn begins_span(&self, window: &Window<'_>) -> bool {
+        let before = |other: &&Window<'_>| {
+            other.start < window.start && other.end.is_none_or(|end| end >= window.start)
+        };
+        !self.list.iter().any(|other| before(&other))
+    }
+
+    /// Whether nobody is here right after a window ended.
+    pub(crate) fn ends_span(&self, window: &Window<'_>) -> bool {
+        let Some(end) = window.end else { return true };
+        let after =
+            |other: &&Window<'_>| other.start <= end && other.end.is_none_or(|other| other > end);
+        !self.list.iter().any(|other| after(&other))
+    }
+
+    /// The start of the span that contains an instant, of somebody who was here before. What was approved
+    /// before it, even in between, belongs to an earlier life here and stays dead.
+    pub(crate) fn born_again(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let span = self.span_start(at)?;
-        self.list.iter().filter_map(|window| window.end).filter(|end| *end < span).max()
+        let earlier = self.list.iter().filter_map(|window| window.end).any(|end| end < span);
+        earlier.then_some(span)
     }
 
     /// When the running windows all are over, if that is known.

@@ -151,6 +151,8 @@ pub enum LifecycleKind {
     Expiry,
     /// The target differs from what was verified before.
     Drift,
+    /// Tasks fell due; no access changes.
+    Tasks,
     /// What is left of an account that was closed long ago is archived or deleted.
     Retention,
     /// The hire was withdrawn or the person never came: what was prepared is taken back. Not a
@@ -172,6 +174,7 @@ impl LifecycleKind {
             Self::Return => "return",
             Self::Expiry => "expiry",
             Self::Drift => "drift",
+            Self::Tasks => "tasks",
             Self::Retention => "retention",
             Self::Rescinded => "rescinded hire",
         }

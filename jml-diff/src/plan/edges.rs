@@ -47,6 +47,11 @@ fn comes_first(first: &Node, then: &Node) -> Option<Need> {
         return Some(Need::Success);
     }
     if same_account {
+        // A closed account takes nothing, or gives it to nobody.
+        let opens = matches!(op_a, Operation::SetStatus { status } if status.can_sign_in());
+        if opens && matches!(op_b, Operation::Grant { .. } | Operation::Exchange { .. }) {
+            return Some(Need::Success);
+        }
         let blocks = matches!(
             op_a,
             Operation::SetStatus { status: AccountStatus::Disabled | AccountStatus::Suspended }

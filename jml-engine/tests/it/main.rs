@@ -9,6 +9,7 @@ mod crash;
 mod gates;
 mod laws;
 mod leavers;
+mod lifecycle;
 mod outage;
 
 #[cfg(feature = "postgres")]
