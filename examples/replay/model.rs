@@ -80,6 +80,7 @@ impl Model {
             user_name: names.login.clone(),
             attributes: BTreeMap::new(),
             correlate: None,
+            on_taken: jml_core::policy::OnTaken::Wait,
         };
         let policy = Policy {
             version: PolicyVersion::new("0")?,

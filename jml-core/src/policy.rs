@@ -83,11 +83,27 @@ pub struct AccountRule {
     pub days_before: u16,
     /// The attribute that holds the sign-in name.
     pub user_name: AttributeName,
+    /// What happens when the sign-in name is, or ever was, somebody else's.
+    #[serde(default)]
+    pub on_taken: OnTaken,
     /// Account attributes, each with the identity attribute that it is copied from.
     pub attributes: BTreeMap<AttributeName, AttributeName>,
     /// How accounts that name nobody are found to be somebody's; by the sign-in name alone if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlate: Option<Correlation>,
+}
+
+/// What happens when a sign-in name is, or ever was, somebody else's. A name is never given to a second
+/// person: mail, approvals and old records that name it would go to the wrong one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnTaken {
+    /// The account waits until a person gives another name.
+    #[default]
+    Wait,
+    /// The lowest free number from 2 on is put behind the name, before an `@`.
+    Number,
 }
 
 impl AccountRule {

@@ -4,6 +4,7 @@
 //! `docs/guide/policies.md`, and as a JSON Schema by [`json_schema`].
 
 mod condition;
+mod gates;
 mod keys;
 mod read;
 mod tree;

@@ -11,7 +11,7 @@ use jml_core::entitlement::{Assignability, EntitlementKey, EntitlementRef, Sensi
 use jml_core::id::{AttributeName, IdentityId, ProviderId};
 use jml_core::identity::LifecycleState;
 use jml_core::plan::ForeignReason;
-use jml_core::policy::{Mode, Policy};
+use jml_core::policy::{Mode, OnTaken, Policy};
 use jml_core::provider::{MailboxChange, Verb};
 use smol_str::SmolStr;
 
@@ -320,9 +320,14 @@ impl<'a> Work<'a> {
             AccountStatus::Active => AccountStatus::Active,
             _ => AccountStatus::Staged,
         };
+        let Some(user_name) = self.free_name(provider, &wanted.user_name) else {
+            let why = format!("the name `{}` is or was somebody else's", wanted.user_name);
+            self.wait(format!("account on `{provider}`"), why);
+            return;
+        };
         self.out.accounts.push(AccountLine::Create {
             provider: provider.clone(),
-            user_name: wanted.user_name.clone(),
+            user_name,
             status,
             attributes: wanted.attributes.clone(),
         });
@@ -395,11 +400,45 @@ impl<'a> Work<'a> {
             .filter(|name| state.attributes.contains_key(*name))
             .cloned()
             .collect();
-        let user_name = (state.user_name != wanted.user_name).then(|| wanted.user_name.clone());
+        let user_name = self.new_name(at, state, wanted);
         if user_name.is_some() || !set.is_empty() || !clear.is_empty() {
             let account = at.clone();
             self.out.accounts.push(AccountLine::Update { account, user_name, set, clear });
         }
+    }
+
+    /// The name to give to an account that has another one. A number that was put behind it because the
+    /// name is taken stays.
+    fn new_name(
+        &mut self,
+        at: &AccountRef,
+        state: &AccountState,
+        wanted: &DesiredAccount,
+    ) -> Option<SmolStr> {
+        if state.user_name == wanted.user_name {
+            return None;
+        }
+        let Some(name) = self.free_name(&at.provider, &wanted.user_name) else {
+            let why = format!("the name `{}` is or was somebody else's", wanted.user_name);
+            self.wait(format!("rename `{at}`"), why);
+            return None;
+        };
+        let has_number = (2..=NUMBERS).any(|n| numbered(&wanted.user_name, n) == state.user_name);
+        (name != state.user_name && !(has_number && name != wanted.user_name)).then_some(name)
+    }
+
+    /// The name itself if nobody else has or had it; else one with a number, if the policy says so.
+    fn free_name(&self, provider: &ProviderId, name: &SmolStr) -> Option<SmolStr> {
+        let who = &self.desired.identity;
+        let free = |name: &SmolStr| {
+            !self.world.is_taken(provider, name, who) && !self.ledger.was_taken(provider, name, who)
+        };
+        if free(name) {
+            return Some(name.clone());
+        }
+        let rule = self.policy.accounts.get(provider).map(|rule| rule.on_taken);
+        let numbers = rule == Some(OnTaken::Number);
+        (2..=NUMBERS).filter(|_| numbers).map(|n| numbered(name, n)).find(free)
     }
 
     /// What the target computes goes when the attribute goes that it is computed from.
@@ -624,6 +663,17 @@ impl<'a> Work<'a> {
             because: SmolStr::new(because),
             sensitivity,
         });
+    }
+}
+
+/// How many people of one name get a number.
+const NUMBERS: u16 = 999;
+
+/// A name with a number, before an `@`.
+fn numbered(name: &str, number: u16) -> SmolStr {
+    match name.split_once('@') {
+        Some((local, domain)) => SmolStr::new(format!("{local}{number}@{domain}")),
+        None => SmolStr::new(format!("{name}{number}")),
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use jml_core::account::{AccountRef, AccountStatus};
 use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementKey;
-use jml_core::id::{AccountId, ProviderId, StepId};
+use jml_core::id::{AccountId, IdentityId, ProviderId, StepId};
 use jml_core::journal::{Entry, Fact, RunMode};
 use jml_core::plan::{Late, LifecycleKind, Plan, StepKind};
 use jml_core::provider::Operation;
@@ -27,6 +27,7 @@ pub struct Granted {
 pub struct Ledger {
     granted: BTreeMap<AccountRef, BTreeMap<EntitlementKey, Granted>>,
     closed: BTreeMap<AccountRef, DateTime<Utc>>,
+    names: BTreeMap<(ProviderId, String), IdentityId>,
 }
 
 impl Ledger {
@@ -65,7 +66,14 @@ impl Ledger {
     ) {
         let Some(plan) = plan else { return };
         let kind = plan.steps().get(step).map(|step| &step.kind);
-        let Some(StepKind::Change { provider, account: Some(account), op }) = kind else { return };
+        let Some(StepKind::Change { provider, account, op }) = kind else { return };
+        if let Operation::CreateAccount { user_name, .. }
+        | Operation::UpdateAccount { user_name: Some(user_name), .. } = op
+        {
+            let name = (provider.clone(), user_name.to_lowercase());
+            self.names.entry(name).or_insert_with(|| plan.header().identity.clone());
+        }
+        let Some(account) = account else { return };
         let account = match account {
             Late::Known(id) => id,
             Late::From(maker) => match made.get(maker) {
@@ -127,6 +135,14 @@ impl Ledger {
     #[must_use]
     pub fn closed(&self, account: &AccountRef) -> Option<DateTime<Utc>> {
         self.closed.get(account).copied()
+    }
+
+    /// Whether a sign-in name was ever given to anybody else than this person. It stays theirs for ever,
+    /// whatever became of the account.
+    #[must_use]
+    pub fn was_taken(&self, provider: &ProviderId, name: &str, by: &IdentityId) -> bool {
+        let owner = self.names.get(&(provider.clone(), name.to_lowercase()));
+        owner.is_some_and(|owner| owner != by)
     }
 
     /// Says that we granted something, for embedders whose history lies elsewhere.

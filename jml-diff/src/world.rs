@@ -48,6 +48,8 @@ pub struct World {
     maybe: BTreeMap<AccountRef, BTreeMap<IdentityId, u16>>,
     linked: BTreeMap<AccountRef, LinkedBy>,
     holders: BTreeMap<EntitlementRef, u32>,
+    /// Sign-in names in lower case, and whose they are if that is known.
+    names: BTreeMap<ProviderId, BTreeMap<String, Option<IdentityId>>>,
 }
 
 impl World {
@@ -87,7 +89,14 @@ impl World {
             let entitlement = EntitlementRef::new(at.provider.clone(), key.clone());
             *self.holders.entry(entitlement).or_insert(0) += 1;
         }
-        match correlator.find(&state) {
+        let found = correlator.find(&state);
+        let owner = match &found {
+            Match::Linked(owner, _) => Some(owner.clone()),
+            _ => None,
+        };
+        let names = self.names.entry(at.provider.clone()).or_default();
+        names.insert(state.user_name.to_lowercase(), owner);
+        match found {
             Match::Linked(owner, by) => {
                 self.linked.insert(at.clone(), by);
                 self.people.entry(owner).or_default().insert(at, state);
@@ -190,6 +199,19 @@ impl World {
             accounts.values().any(|state| state.status.can_sign_in())
         };
         self.people.values().filter(active).count()
+    }
+
+    /// Whether a sign-in name on a provider is in use by anybody else than this person.
+    #[must_use]
+    pub fn is_taken(&self, provider: &ProviderId, name: &str, by: &IdentityId) -> bool {
+        let owner = self.names.get(provider).and_then(|names| names.get(&name.to_lowercase()));
+        owner.is_some_and(|owner| owner.as_ref() != Some(by))
+    }
+
+    /// Takes note that a plan will use a sign-in name, so that the next plan of the same batch does not.
+    pub fn expect_name(&mut self, provider: &ProviderId, name: &str, by: &IdentityId) {
+        let names = self.names.entry(provider.clone()).or_default();
+        names.insert(name.to_lowercase(), Some(by.clone()));
     }
 
     /// Takes note that a plan will give or take an entitlement, so that the next plan of the same batch

@@ -9,6 +9,7 @@ mod history;
 pub mod machine;
 mod ports;
 pub mod store;
+pub mod timeline;
 pub mod view;
 mod watch;
 

@@ -102,6 +102,16 @@ pub(crate) enum Command {
     Resume,
     /// Show open runs, what they wait for, and the latest ones.
     Status,
+    /// Show one run as it went.
+    Show {
+        /// The run, as `status` shows it.
+        run: String,
+        /// Print its plan as a graph in the DOT language instead.
+        #[arg(long)]
+        dot: bool,
+    },
+    /// Show accounts that belong to nobody known, or perhaps to somebody.
+    Orphans,
     /// Verify the evidence.
     Verify {
         /// A checkpoint that was kept from before; the log must continue it.

@@ -46,6 +46,8 @@ pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
         Command::Done { run, step, by, proof } => runs::done(cli, run, step, by, proof, out),
         Command::Resume => runs::resume(cli, out),
         Command::Status => runs::status(cli, out),
+        Command::Show { run, dot } => runs::show(cli, run, *dot, out),
+        Command::Orphans => orphans(cli, out),
         Command::Verify { earlier } => verify::verify(cli, earlier.as_deref(), out),
     }
 }
@@ -70,6 +72,41 @@ fn prepare(
         at,
     }))?;
     Ok((news, batch))
+}
+
+/// Accounts without an owner, each with what a person has to decide.
+fn orphans(cli: &Cli, out: &Out) -> Result<u8, Failure> {
+    let mut project = open(&cli.config, false)?;
+    let (_, batch) = prepare(&mut project, SystemClock.now(), "orphans")?;
+    let world = &batch.world;
+    if cli.json {
+        let disputed: Vec<_> = world
+            .disputed()
+            .iter()
+            .map(|it| json!({ "account": it.account, "candidates": it.candidates }))
+            .collect();
+        let maybe: Vec<_> = world
+            .maybe()
+            .iter()
+            .map(|(account, scores)| json!({ "account": account, "scores": scores }))
+            .collect();
+        let all: Vec<_> = world.orphans().keys().collect();
+        out.json(&json!({ "version": 1, "orphans": all, "disputed": disputed, "maybe": maybe }));
+        return Ok(OK);
+    }
+    for (at, state) in world.orphans() {
+        let held = state.holdings.len();
+        out.line(format!("{at} ({}): {}, holds {held}", state.user_name, state.status.as_str()));
+        for it in world.disputed().iter().filter(|it| it.account == *at) {
+            let who: Vec<&str> = it.candidates.iter().map(IdentityId::as_str).collect();
+            out.line(format!("  could be that of {}; a person has to say", who.join(" or ")));
+        }
+        for (who, score) in world.maybe().get(at).into_iter().flatten() {
+            out.line(format!("  perhaps that of {who} (score {score}); a person has to say"));
+        }
+    }
+    out.line(format!("{} accounts belong to nobody known", world.orphans().len()));
+    Ok(OK)
 }
 
 fn plan(cli: &Cli, at: Option<DateTime<Utc>>, keeps: bool, out: &Out) -> Result<u8, Failure> {

@@ -116,6 +116,11 @@ pub(super) static ACCOUNT: Section = Section {
         key("when", Shape::Any, "Who gets an account; everybody if left out."),
         key("days_before", Shape::Count, "Days before the first day at which it is staged."),
         key("user_name", Shape::Text, "Attribute with the sign-in name."),
+        key(
+            "on_taken",
+            Shape::Choice(&["wait", "number"]),
+            "When the name is or was somebody else's.",
+        ),
         key("attributes", Shape::MapOfText, "Account attribute: identity attribute."),
         key("correlate", Shape::Section(&CORRELATE), "How accounts are found to be somebody's."),
     ],

@@ -19,15 +19,12 @@ use crate::id::{
     RoleId, RuleId, SodRuleId, SourceId, TaskId,
 };
 use crate::policy::{
-    AccountRule, Approvers, Brakes, Correlation, DelegationRule, EscalationRule, FeedRules,
-    GateRule, LeaverRule, Mode, Modes, Policy, Protected, StageRule,
+    AccountRule, Brakes, Correlation, FeedRules, LeaverRule, Mode, Modes, OnTaken, Policy,
+    Protected,
 };
 use crate::role::{Assignee, RoleGrant, RoleTemplate, TaskMoment, TaskTemplate};
 use crate::rule::{Condition, OrgTree, Rule};
 use crate::sod::SodRule;
-
-/// What says who decides.
-const APPROVERS: &str = "`{manager: attribute}`, `entitlement_owner` or `{named: [ids]}`";
 
 /// Collects errors while reading.
 pub(super) struct Reader {
@@ -53,10 +50,10 @@ pub(super) fn policy(tree: &Tree) -> Result<Policy, Vec<Diagnostic>> {
 }
 
 /// The members of a section, by name.
-struct Fields<'a>(BTreeMap<&'static str, &'a Member>);
+pub(super) struct Fields<'a>(BTreeMap<&'static str, &'a Member>);
 
 impl<'a> Fields<'a> {
-    fn get(&self, name: &str) -> Option<&'a Tree> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a Tree> {
         self.0.get(name).map(|member| &member.value)
     }
 }
@@ -93,7 +90,7 @@ impl Reader {
         (format!("attribute `{name}` is not declared"), remedy)
     }
 
-    fn expected(&mut self, tree: &Tree, wanted: &str) {
+    pub(super) fn expected(&mut self, tree: &Tree, wanted: &str) {
         let what = format!("{wanted} was expected, {} was found", tree.name());
         self.error("JML-P003", tree, what, format!("write {wanted}"));
     }
@@ -121,7 +118,7 @@ impl Reader {
         None
     }
 
-    fn count<N: TryFrom<i64>>(&mut self, tree: &Tree) -> Option<N> {
+    pub(super) fn count<N: TryFrom<i64>>(&mut self, tree: &Tree) -> Option<N> {
         let number = match tree.kind {
             Kind::Int(number) => N::try_from(number).ok(),
             _ => None,
@@ -176,12 +173,12 @@ impl Reader {
             .ok()
     }
 
-    fn id_of<T: FromStr<Err = IdError>>(&mut self, tree: &Tree) -> Option<T> {
+    pub(super) fn id_of<T: FromStr<Err = IdError>>(&mut self, tree: &Tree) -> Option<T> {
         let text = self.text(tree)?;
         self.id(tree, &text)
     }
 
-    fn ids<T: FromStr<Err = IdError>>(&mut self, tree: Option<&Tree>) -> Vec<T> {
+    pub(super) fn ids<T: FromStr<Err = IdError>>(&mut self, tree: Option<&Tree>) -> Vec<T> {
         let Some(tree) = tree else { return Vec::new() };
         self.list(tree).iter().filter_map(|item| self.id_of(item)).collect()
     }
@@ -201,7 +198,7 @@ impl Reader {
     }
 
     /// The members of a section; unknown and doubled keys are errors.
-    fn fields<'a>(&mut self, tree: &'a Tree, section: &'static Section) -> Fields<'a> {
+    pub(super) fn fields<'a>(&mut self, tree: &'a Tree, section: &'static Section) -> Fields<'a> {
         let mut out = BTreeMap::new();
         for member in self.members(tree) {
             match section.keys.iter().find(|key| key.name == member.key) {
@@ -339,7 +336,7 @@ impl Reader {
         Some(AttributeDef { ty: ty?, sources, personal })
     }
 
-    fn sensitivity(&mut self, tree: &Tree) -> Option<Sensitivity> {
+    pub(super) fn sensitivity(&mut self, tree: &Tree) -> Option<Sensitivity> {
         let choices = [
             ("standard", Sensitivity::Standard),
             ("sensitive", Sensitivity::Sensitive),
@@ -350,7 +347,7 @@ impl Reader {
     }
 
     /// The one member of a map like `{overlap: 14}`.
-    fn variant<'a>(&mut self, tree: &'a Tree, wanted: &str) -> Option<&'a Member> {
+    pub(super) fn variant<'a>(&mut self, tree: &'a Tree, wanted: &str) -> Option<&'a Member> {
         match &tree.kind {
             Kind::Map(members) if members.len() == 1 => members.first(),
             _ => {
@@ -527,6 +524,12 @@ impl Reader {
             when: when?,
             days_before: fields.get("days_before").and_then(|t| self.count(t)).unwrap_or(0),
             user_name: self.id_of::<AttributeName>(name)?,
+            on_taken: match fields.get("on_taken") {
+                Some(tree) => {
+                    self.choice(tree, &[("wait", OnTaken::Wait), ("number", OnTaken::Number)])?
+                }
+                None => OnTaken::Wait,
+            },
             attributes: self.map::<AttributeName, _>(fields.get("attributes"), |reader, tree| {
                 reader.id_of::<AttributeName>(tree)
             }),
@@ -549,101 +552,6 @@ impl Reader {
             link: fields.get("link").map_or(Some(none.link), |t| self.count(t))?,
             ask: fields.get("ask").map_or(Some(none.ask), |t| self.count(t))?,
         })
-    }
-
-    fn gate(&mut self, tree: &Tree) -> Option<GateRule> {
-        let fields = self.fields(tree, &keys::GATE);
-        let stages = match fields.get("stages") {
-            Some(list) => {
-                for name in ["approvers", "quorum", "escalate"] {
-                    if let Some(tree) = fields.get(name) {
-                        let what = format!("`{name}` stands beside `stages`");
-                        self.error("JML-P017", tree, what, "move it into a stage");
-                    }
-                }
-                let items = self.list(list);
-                items.iter().map(|item| self.stage_section(item)).collect::<Option<Vec<_>>>()
-            }
-            None => self.stage(tree, &fields).map(|stage| vec![stage]),
-        };
-        let listed = self.ids::<EntitlementRef>(fields.get("entitlements"));
-        Some(GateRule {
-            title: fields.get("title").and_then(|t| self.text(t)).unwrap_or_default().into(),
-            sensitivity: fields.get("sensitivity").and_then(|t| self.sensitivity(t)),
-            entitlements: listed.into_iter().collect(),
-            stages: stages?,
-            expires_days: fields.get("expires_days").map_or(Some(7), |t| self.count(t))?,
-        })
-    }
-
-    fn stage_section(&mut self, tree: &Tree) -> Option<StageRule> {
-        let fields = self.fields(tree, &keys::STAGE);
-        self.stage(tree, &fields)
-    }
-
-    fn stage(&mut self, tree: &Tree, fields: &Fields<'_>) -> Option<StageRule> {
-        let Some(who) = fields.get("approvers") else {
-            let remedy = format!("write {APPROVERS}");
-            self.error("JML-P017", tree, "the gate has no approvers", remedy);
-            return None;
-        };
-        let approvers = self.approvers(who);
-        let quorum = fields.get("quorum").map_or(Some(1), |t| self.count(t));
-        let escalate = match fields.get("escalate") {
-            Some(tree) => Some(self.escalation(tree)?),
-            None => None,
-        };
-        Some(StageRule { approvers: approvers?, quorum: quorum?, escalate })
-    }
-
-    fn escalation(&mut self, tree: &Tree) -> Option<EscalationRule> {
-        let fields = self.fields(tree, &keys::ESCALATE);
-        let Some(to) = fields.get("to") else {
-            let what = "the escalation goes to nobody";
-            self.error("JML-P017", tree, what, format!("write `to` with {APPROVERS}"));
-            return None;
-        };
-        let to = self.approvers(to);
-        let after_hours = fields.get("after_hours").map_or(Some(48), |t| self.count(t));
-        Some(EscalationRule { after_hours: after_hours?, to: to? })
-    }
-
-    fn approvers(&mut self, tree: &Tree) -> Option<Approvers> {
-        if matches!(&tree.kind, Kind::Text(text) if text == "entitlement_owner") {
-            return Some(Approvers::EntitlementOwner);
-        }
-        let member = self.variant(tree, APPROVERS)?;
-        match member.key.as_str() {
-            "manager" if matches!(member.value.kind, Kind::Map(_)) => {
-                let fields = self.fields(&member.value, &keys::MANAGER);
-                let Some(name) = fields.get("attribute") else {
-                    let remedy = "write `attribute` with the attribute that holds the manager";
-                    self.error("JML-P017", &member.value, "whose manager?", remedy);
-                    return None;
-                };
-                let attribute = self.id_of(name);
-                let level = fields.get("level").map_or(Some(1), |t| self.count(t));
-                Some(Approvers::Manager { attribute: attribute?, level: level? })
-            }
-            "manager" => {
-                let attribute = self.id_of::<AttributeName>(&member.value)?;
-                Some(Approvers::Manager { attribute, level: 1 })
-            }
-            "named" => {
-                let ids = self.ids::<IdentityId>(Some(&member.value));
-                Some(Approvers::Named(ids.into_iter().collect()))
-            }
-            _ => {
-                self.expected(tree, APPROVERS);
-                None
-            }
-        }
-    }
-
-    fn delegation(&mut self, tree: &Tree) -> DelegationRule {
-        let fields = self.fields(tree, &keys::DELEGATION);
-        let max_days = fields.get("max_days").and_then(|t| self.count(t));
-        max_days.map_or_else(DelegationRule::default, |max_days| DelegationRule { max_days })
     }
 
     fn leaver(&mut self, tree: &Tree) -> LeaverRule {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::account::{AccountRef, AccountStatus};
+use jml_core::claim::ClaimSource;
 use jml_core::digest::Digest;
 use jml_core::entitlement::{Assignability, EntitlementKey, EntitlementRef};
 use jml_core::facts::TaskKey;
@@ -110,6 +111,7 @@ pub(super) fn nodes(input: &PlanInput<'_>, delta: &Delta, kind: LifecycleKind) -
         let reason = Reason::new(format!("task of the role, due {}", task.due.date_naive()));
         pass.push(What::Other(StepKind::Task(step)), reason, Rank::Courtesy, false);
     }
+    pass.attestations();
     pass.out
 }
 
@@ -242,6 +244,37 @@ impl<'a> Pass<'a> {
         self.push(What::Other(StepKind::Task(step)), reason, Rank::Courtesy, critical);
     }
 
+    /// What stays after a move until the manager says whether it is needed: the manager is asked once. A yes
+    /// is a request like any other; silence ends it.
+    fn attestations(&mut self) {
+        for claim in &self.input.desired.claims {
+            let ClaimSource::Transition { moved_at, attest: true } = &claim.source else {
+                continue;
+            };
+            let what = (&claim.entitlement, moved_at);
+            let Some(key) = self.key("attest", &what) else { continue };
+            if self.input.facts.raised_tasks.contains(&key) {
+                continue;
+            }
+            let until = claim.validity.until.unwrap_or(*moved_at);
+            let who = &self.delta.identity;
+            let title = format!(
+                "say whether `{who}` still needs `{}`; it ends on {} if nobody does",
+                claim.entitlement,
+                until.date_naive()
+            );
+            let step = TaskStep {
+                key,
+                title: SmolStr::new(title),
+                assignee: Assignee::Manager,
+                due: *moved_at,
+                by_hand: None,
+            };
+            let reason = Reason::new("access from before a move");
+            self.push(What::Other(StepKind::Task(step)), reason, Rank::Courtesy, false);
+        }
+    }
+
     /// The name for ever of a change that a person carries out.
     fn manual_key(
         &self,
@@ -249,13 +282,18 @@ impl<'a> Pass<'a> {
         account: Option<&AccountRef>,
         op: &Operation,
     ) -> Option<TaskKey> {
-        let digest = Digest::of_value("jml-manual/v1", &(provider, account, op)).ok()?;
+        self.key("manual", &(provider, account, op))
+    }
+
+    /// A name for ever for a task about something.
+    fn key(&self, kind: &str, about: &impl serde::Serialize) -> Option<TaskKey> {
+        let digest = Digest::of_value(&format!("jml-{kind}/v1"), about).ok()?;
         let hex = digest.to_hex();
         let engagements = &self.input.facts.identity.engagements;
         let name = engagements.last().map_or(self.delta.identity.as_str(), |e| e.id.as_str());
         Some(TaskKey {
             engagement: EngagementId::new(name).ok()?,
-            task: TaskId::new(format!("manual-{}", hex.get(..16)?)).ok()?,
+            task: TaskId::new(format!("{kind}-{}", hex.get(..16)?)).ok()?,
         })
     }
 

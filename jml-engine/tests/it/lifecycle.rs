@@ -30,6 +30,7 @@ entitlements:
   t/group/early: { title: Early reading }
   t/role/admin: { title: Admin, sensitivity: privileged }
   t/app/tool: { title: Tool }
+  t/app/old: { title: Old records, on_move: { until_attested: 5 } }
 roles:
   staff:
     title: Staff
@@ -41,6 +42,7 @@ roles:
 rules:
   staff: { title: Staff, when: always, roles: [staff] }
   red: { title: Red, when: { eq: { team: red } }, grants: [t/group/red, t/group/wiki] }
+  records: { title: Records, when: { eq: { title: Records } }, grants: [t/app/old] }
   blue: { title: Blue, when: { eq: { team: blue } }, grants: [t/group/blue] }
   admin: { title: Admin, when: { eq: { title: Admin } }, grants: [t/role/admin] }
 accounts:
@@ -248,6 +250,33 @@ fn rows() -> Vec<(&'static str, Scene)> {
         ("another title, no rule asks for it", Scene::settled().says("title", "Senior")),
         ("from red to blue", Scene::settled().says("team", "blue")),
         ("from red to blue, 4 days ago", Scene::settled().says("team", "blue").then_run().later(4)),
+        (
+            "no keeper of records any more, they stay until somebody attests",
+            Scene::settled().says("title", "Records").then_run().later(1).says("title", ""),
+        ),
+        (
+            "the same, 6 days later",
+            Scene::settled()
+                .says("title", "Records")
+                .then_run()
+                .later(1)
+                .says("title", "")
+                .then_run()
+                .later(6),
+        ),
+        (
+            "the same, asked for and approved meanwhile",
+            Scene::settled()
+                .says("title", "Records")
+                .then_run()
+                .later(1)
+                .says("title", "")
+                .then_run()
+                .later(2)
+                .asks("t/app/old", None, keep())
+                .then_run()
+                .later(4),
+        ),
         (
             "no administrator any more",
             Scene::settled().says("title", "Admin").then_run().says("title", ""),

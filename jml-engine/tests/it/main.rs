@@ -10,6 +10,7 @@ mod gates;
 mod laws;
 mod leavers;
 mod lifecycle;
+mod names;
 mod outage;
 
 #[cfg(feature = "postgres")]

@@ -1,10 +1,12 @@
-//! Commands about runs: approve, done, resume, status.
+//! Commands about runs: approve, done, resume, show, status.
 
 use futures::executor::block_on;
 use jml_core::id::{GateId, IdentityId, RunId, StepId};
 use jml_core::journal::Decision;
-use jml_engine::view::RunView;
+use jml_engine::view::{RunView, dot};
 use jml_engine::{EngineError, RunReport, Vote};
+
+use serde_json::json;
 
 use super::open;
 use crate::cli::Cli;
@@ -23,7 +25,7 @@ fn not_taken(error: EngineError) -> Failure {
     }
 }
 
-fn show(reports: &[RunReport], json: bool, out: &Out) -> u8 {
+fn shown(reports: &[RunReport], json: bool, out: &Out) -> u8 {
     if json {
         let views: Vec<&RunView> = reports.iter().map(|report| &report.view).collect();
         out.json(&render::views_json(&views));
@@ -49,7 +51,7 @@ pub(super) fn approve(
     let vote = Vote { run: &run, gate: &gate, by: &by, decision, why };
     let decided = project.engine.decide(&vote, &project.policy, &project.facts);
     let report = block_on(decided).map_err(not_taken)?;
-    Ok(show(&[report], cli.json, out))
+    Ok(shown(&[report], cli.json, out))
 }
 
 pub(super) fn done(
@@ -65,7 +67,7 @@ pub(super) fn done(
     let by = IdentityId::new(by).map_err(wrong)?;
     let report =
         block_on(project.engine.complete_task(&run, &step, &by, proof)).map_err(not_taken)?;
-    Ok(show(&[report], cli.json, out))
+    Ok(shown(&[report], cli.json, out))
 }
 
 pub(super) fn resume(cli: &Cli, out: &Out) -> Result<u8, Failure> {
@@ -74,7 +76,31 @@ pub(super) fn resume(cli: &Cli, out: &Out) -> Result<u8, Failure> {
     if reports.is_empty() && !cli.json {
         out.line("nothing was interrupted");
     }
-    Ok(show(&reports, cli.json, out))
+    Ok(shown(&reports, cli.json, out))
+}
+
+/// One run as it went, or its plan as a graph.
+pub(super) fn show(cli: &Cli, run: &str, graph: bool, out: &Out) -> Result<u8, Failure> {
+    let project = open(&cli.config, false)?;
+    let run = RunId::new(run).map_err(wrong)?;
+    if graph {
+        let plan = block_on(project.engine.plan(&run)).map_err(not_taken)?;
+        dot(&plan).lines().for_each(|line| out.line(line));
+        return Ok(OK);
+    }
+    let view = block_on(project.engine.view(&run)).map_err(not_taken)?;
+    let moments = block_on(project.engine.timeline(&run)).map_err(not_taken)?;
+    if cli.json {
+        out.json(&json!({ "version": 1, "run": view, "timeline": moments }));
+        return Ok(OK);
+    }
+    for moment in moments {
+        let step = moment.step.map_or_else(String::new, |step| format!(" {step}"));
+        let at = moment.at.format("%Y-%m-%d %H:%M:%S");
+        out.line(format!("{at}  {:<8}{step}  {}", moment.by, moment.what));
+    }
+    view.waits.iter().for_each(|wait| out.line(format!("waits: {wait}")));
+    Ok(OK)
 }
 
 pub(super) fn status(cli: &Cli, out: &Out) -> Result<u8, Failure> {

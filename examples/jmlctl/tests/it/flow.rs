@@ -19,8 +19,19 @@ fn from_init_to_verified_evidence() {
     let refused = project.expect(&["approve", &run, "g1", "--by", "E0001", "--why", "me"], 2);
     assert!(refused.contains("may not decide at this gate"));
     project.expect(&["approve", &run, "g1", "--by", "E0002", "--why", "needed"], 0);
-    // A second apply finds nothing to do.
+    // The run as it went, and as a graph.
+    let shown = project.expect(&["show", &run], 0);
+    assert!(shown.contains("opened: joiner of `E0004`"), "{shown}");
+    assert!(shown.contains("gate g1: approved: needed"), "{shown}");
+    assert!(shown.contains("the word of `E0004` does not count: nobody decides"), "{shown}");
+    assert!(project.expect(&["show", &run, "--dot"], 0).starts_with("digraph plan {"));
+    let shown = project.json(&["show", &run, "--json"]);
+    assert!(shown["timeline"].as_array().unwrap().len() > 5);
+    project.expect(&["show", "r-none"], 2);
+    assert!(project.expect(&["orphans"], 0).contains("0 accounts belong to nobody known"));
+    // A second apply finds nothing to do, and plan says why.
     assert!(project.expect(&["apply"], 0).contains("0 runs"));
+    assert!(project.expect(&["plan"], 0).contains("why nothing happens:"));
     assert!(
         project.expect(&["explain", "E0004", "local/role/prod-admin"], 0).contains("r-operator")
     );
