@@ -9,6 +9,16 @@ use jml_core::provider::{
 };
 use serde::{Deserialize, Serialize};
 
+/// The version of the format that this crate writes and reads. It is the first line of a tape.
+pub const CASSETTE_FORMAT: u16 = 1;
+
+/// The first line of a tape.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    jml_cassette: u16,
+}
+
 /// One call and its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,13 +56,14 @@ impl Recorder {
         Self { secrets: secrets.into_iter().map(Into::into).collect(), tape: Arc::default() }
     }
 
-    /// The tape: one JSON object per line.
+    /// The tape: one JSON object per line, the format's version first.
     ///
     /// # Errors
     /// When an answer has no JSON form.
     pub fn to_text(&self) -> std::result::Result<String, serde_json::Error> {
         let tape = self.tape.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut text = String::new();
+        let mut text = serde_json::to_string(&Head { jml_cassette: CASSETTE_FORMAT })?;
+        text.push('\n');
         for take in tape.iter() {
             text.push_str(&serde_json::to_string(take)?);
             text.push('\n');
@@ -102,7 +113,18 @@ impl Player {
     /// [`CassetteError`] naming the line.
     pub fn from_text(text: &str) -> std::result::Result<Self, CassetteError> {
         let mut takes: BTreeMap<String, Mutex<(usize, Vec<Take>)>> = BTreeMap::new();
-        for (number, line) in text.lines().enumerate() {
+        let head: Option<Head> = text.lines().next().and_then(|l| serde_json::from_str(l).ok());
+        let what = match head {
+            Some(Head { jml_cassette: CASSETTE_FORMAT }) => None,
+            Some(Head { jml_cassette: other }) => {
+                Some(format!("format {other} is unknown, this version reads {CASSETTE_FORMAT}"))
+            }
+            None => Some(format!("it must be `{{\"jml_cassette\":{CASSETTE_FORMAT}}}`")),
+        };
+        if let Some(what) = what {
+            return Err(CassetteError { line: 1, what });
+        }
+        for (number, line) in text.lines().enumerate().skip(1) {
             let wrong = |what: String| CassetteError { line: number + 1, what };
             let take: Take = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
             if take.reply.is_some() == take.error.is_some() {

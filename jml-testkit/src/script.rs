@@ -143,13 +143,33 @@ pub struct Rule {
     pub fault: Fault,
 }
 
+/// The version of the format of [`Script`] that this crate writes and reads.
+pub const SCRIPT_FORMAT: u16 = 1;
+
 /// What goes wrong, as data: it can be written to a file, shrunk, and played again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
+    #[serde(deserialize_with = "known_format")]
+    format: u16,
     rules: Vec<Rule>,
     #[serde(default)]
     lenient: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self { format: SCRIPT_FORMAT, rules: Vec::new(), lenient: false }
+    }
+}
+
+fn known_format<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<u16, D::Error> {
+    match u16::deserialize(from)? {
+        SCRIPT_FORMAT => Ok(SCRIPT_FORMAT),
+        other => Err(serde::de::Error::custom(format!(
+            "script format {other} is unknown, this version reads {SCRIPT_FORMAT}"
+        ))),
+    }
 }
 
 impl Script {

@@ -151,6 +151,8 @@ fn a_script_is_data() {
         .lenient();
     let text = serde_json::to_string(&script).unwrap();
     assert_eq!(serde_json::from_str::<Script>(&text).unwrap(), script, "{text}");
+    let newer = serde_json::from_str::<Script>(&text.replace("\"format\":1", "\"format\":2"));
+    assert!(newer.unwrap_err().to_string().contains("format 2 is unknown"));
     // Matched by what a call is, and not by its place.
     let target = memory();
     let provider = Layered::new(target, vec![Arc::new(script.play())]);

@@ -188,6 +188,9 @@ fn a_cassette_plays_what_was_recorded() {
     assert_eq!(play(&provider), live, "the same, without the server");
     let other = runtime().block_on(provider.apply(&cx(), &crate::creation("ben")));
     assert!(other.unwrap_err().to_string().contains("not on the cassette"));
-    let error = Player::from_text("{}\n").unwrap_err();
-    assert!(error.to_string().starts_with("line 1"), "{error}");
+    for head in ["", "{\"jml_cassette\":2}\n"] {
+        assert_eq!(Player::from_text(head).unwrap_err().line, 1);
+    }
+    let error = Player::from_text("{\"jml_cassette\":1}\n{}\n").unwrap_err();
+    assert!(error.to_string().starts_with("line 2"), "{error}");
 }
