@@ -543,6 +543,7 @@ impl Machine {
             .any(|entry| matches!(&entry.fact, Fact::GateDecided { gate, .. } if *gate == id));
         let (stage, panel) = (state.stage, state.panel(gate));
         let judged = match panel.get(&by) {
+            _ if self.closing.is_some() => Err("the run gives way, or was stopped"),
             _ if !state.is_open() || waiting => Err("the gate is decided"),
             _ if by == gate.subject.identity => Err("nobody decides about their own access"),
             _ if gate.expires <= now => Err("the gate expired"),

@@ -270,7 +270,13 @@ impl Machine {
         use jml_core::journal::RunOutcome;
         use jml_core::plan::Need;
         match self.closing {
-            Some(RunOutcome::Superseded) => return Some(SkipReason::Superseded),
+            Some(RunOutcome::Superseded) => {
+                // Somebody is at it, and no newer plan raises it again.
+                let step = self.plan.steps().get(id)?;
+                let role_task = matches!(step.kind, StepKind::Task(_)) && step.by_hand().is_none();
+                let at_it = role_task && self.steps.get(id) == Some(&StepState::Raised);
+                return (!at_it).then_some(SkipReason::Superseded);
+            }
             Some(RunOutcome::Cancelled) => return Some(SkipReason::Cancelled),
             _ => {}
         }

@@ -351,7 +351,9 @@ impl Machine {
 
     /// The gates that wait for a decision, and where they stand.
     pub fn open_gates(&self) -> impl Iterator<Item = (&GateId, &Gate, &GateState)> {
-        let open = self.gates.iter().filter(|(_, state)| state.is_open() && self.closed.is_none());
+        // What gives way to a newer plan waits for nobody any more.
+        let alive = self.closed.is_none() && self.closing.is_none();
+        let open = self.gates.iter().filter(move |(_, state)| state.is_open() && alive);
         open.filter_map(|(id, state)| Some((id, self.plan.gates().get(id)?, state)))
     }
 
@@ -469,10 +471,8 @@ impl Machine {
                 Some(self.cooling.get(provider).map_or(at, |until| at.max(*until)))
             });
         let rechecks = open.clone().filter_map(|(id, _)| Some(self.rechecks.get(id)?.next));
-        let gates = self.gates.iter().filter(|(_, state)| state.is_open());
-        let expiries = gates.filter_map(|(id, state)| {
-            let gate = self.plan.gates().get(id)?;
-            Some(state.escalates_at(gate).map_or(gate.expires, |at| at.min(gate.expires)))
+        let expiries = self.open_gates().map(|(_, gate, state)| {
+            state.escalates_at(gate).map_or(gate.expires, |at| at.min(gate.expires))
         });
         let deadlines = open
             .filter(|(id, _)| !self.missed.contains(*id))

@@ -129,6 +129,8 @@ impl PostgresStore {
         T::TlsConnect: Sync + Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
+        let runtime = Handle::try_current()
+            .map_err(|_| PostgresError::Open("it needs a tokio runtime".to_owned()))?;
         let mut config: Config = config.parse().map_err(|e| PostgresError::Config(shown(&e)))?;
         // What an append acknowledges must survive, whatever the server's default is.
         let options = config.get_options().unwrap_or_default();
@@ -142,11 +144,7 @@ impl PostgresStore {
             let manager = Manager::from_config(config.clone(), tls.clone(), recycling.clone());
             Pool::builder(manager).max_size(size.max(1)).build().map_err(|e| open(&e))
         };
-        let store = Self {
-            pool: pool(connections)?,
-            claims: Claims::start(pool(1)?),
-            runtime: Handle::current(),
-        };
+        let store = Self { pool: pool(connections)?, claims: Claims::start(pool(1)?), runtime };
         let mut client = store.pool.get().await.map_err(|e| open(&e))?;
         let tx = client.transaction().await.map_err(|e| open(&e))?;
         let lock = "SELECT pg_advisory_xact_lock($1)";

@@ -7,7 +7,8 @@ use futures::executor::block_on;
 use jml_core::id::GateId;
 use jml_core::journal::JournalError;
 use jml_core::journal::{Decision, Fact, RunMode, RunOutcome, SkipReason};
-use jml_core::plan::{Need, Plan};
+use jml_core::plan::{Need, Plan, PlanDraft, Rank, StepKind, TaskStep};
+use jml_core::role::Assignee;
 use jml_engine::machine::{Effect, Input, Machine};
 use jml_engine::{DriveError, Driven, drive};
 
@@ -212,6 +213,40 @@ fn supersede_and_cancel_close_the_run() {
         assert_eq!(go(&scene, &mut machine), Driven::Closed(wanted));
         assert!(!scene.world()[&account("old")].holdings.contains(&key("group/c")));
     }
+}
+
+/// The gate's plan with a task of a role, that somebody has.
+fn with_task() -> Plan {
+    let mut draft: PlanDraft = gate_plan(1).into();
+    let mut task = step(known("old"), grant("group/d"));
+    task.rank = Rank::Courtesy;
+    task.kind = StepKind::Task(TaskStep {
+        key: "E1-1/laptop".parse().unwrap(),
+        title: "Hand out a laptop".into(),
+        assignee: Assignee::Manager,
+        due: start(),
+        by_hand: None,
+    });
+    draft.steps.insert(step_id("s4"), task);
+    draft.seal().unwrap()
+}
+
+#[test]
+fn a_task_that_somebody_has_outlives_a_newer_plan() {
+    let plan = with_task();
+    let scene = scene(&plan);
+    let mut machine = begin(&scene, &plan);
+    go(&scene, &mut machine);
+    let newer = Input::Supersede { by: *joiner().id() };
+    machine.handle(scene.clock().now(), newer).unwrap();
+    assert_eq!(go(&scene, &mut machine), Driven::Parked { until: None }, "only people move it");
+    // What waited for an approval is left to the newer plan.
+    decide(&scene, &mut machine, "boss", Decision::Approved);
+    assert!(!scene.world()[&account("old")].holdings.contains(&key("group/c")));
+    let (by, proof) = (person("it"), "receipt 3".into());
+    let done = Input::TaskDone { step: step_id("s4"), by, proof };
+    machine.handle(scene.clock().now(), done).unwrap();
+    assert_eq!(go(&scene, &mut machine), Driven::Closed(RunOutcome::Superseded));
 }
 
 #[test]

@@ -250,3 +250,37 @@ fn an_override_is_for_one_batch_until_an_instant() {
     leave(&mut company, 2..4);
     stopped(&company, "max_leavers");
 }
+
+#[test]
+fn of_two_planners_one_acts() {
+    let mut company = company(OFF, 3, "x");
+    company.say("E00", &[("team", "red")]);
+    company.say("E01", &[("team", "red")]);
+    let (one, other) = (company.look(), company.look());
+    company.say("E01", &[("team", "x")]);
+    let done = block_on(company.engine.execute(one, None)).unwrap();
+    assert_eq!((done.runs.len(), done.overtaken.len()), (2, 0));
+    let runs = picture(&company).1;
+    let late = block_on(company.engine.execute(other, None)).unwrap();
+    assert_eq!(late.runs.len(), 0);
+    assert_eq!(late.overtaken, [person("E00"), person("E01")].into());
+    assert_eq!(picture(&company).1, runs, "not one run was opened");
+    // Looking again finds what is right now.
+    company.run();
+    assert!(!company.holds("E01", "t").contains("group/red"));
+}
+
+#[test]
+fn runs_that_were_opened_are_taken_up_by_whoever_works() {
+    let mut company = company(OFF, 2, "x");
+    company.say("E00", &[("team", "red")]);
+    let opened = block_on(company.engine.enqueue(company.look(), None)).unwrap();
+    assert_eq!(opened.runs.len(), 1);
+    assert!(!company.holds("E00", "t").contains("group/red"), "nothing is done yet");
+    assert_eq!(company.look().plans().count(), 0, "it is under way");
+    let worked = block_on(company.engine.work(4)).unwrap();
+    assert_eq!(worked.runs.len(), 1);
+    assert_eq!((worked.until(), worked.elsewhere.len()), (None, 0));
+    assert!(company.holds("E00", "t").contains("group/red"));
+    assert!(block_on(company.engine.work(4)).unwrap().runs.is_empty());
+}
