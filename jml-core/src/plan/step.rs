@@ -307,3 +307,34 @@ impl Default for Retry {
         Self { attempts: 5, base_ms: 500, max_ms: 60_000 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::account::AccountStatus;
+
+    #[test]
+    fn a_waiver_excuses_until_its_instant_and_nothing_else() {
+        let at = DateTime::UNIX_EPOCH;
+        let key = |text: &str| -> EntitlementKey { text.parse().unwrap() };
+        let id: AccountId = "a1".parse().unwrap();
+        let mut account = AccountState::new(id.clone(), "ada", AccountStatus::Disabled);
+        account.holdings = ["group/a", "group/b", "group/everyone"].map(key).into();
+        let waived = Waived { owner: "M1".parse().unwrap(), until: at + TimeDelta::hours(1) };
+        let confirm = Confirm {
+            provider: "t".parse().unwrap(),
+            account: id,
+            immutable: [key("group/everyone")].into(),
+            waived: [(key("group/a"), waived)].into(),
+        };
+        let b = Left::Access(key("group/b"));
+        assert_eq!(confirm.residual(&account, at), [b.clone()].into());
+        let later = at + TimeDelta::hours(1);
+        assert_eq!(confirm.residual(&account, later), [Left::Access(key("group/a")), b].into());
+        account.holdings.clear();
+        account.status = AccountStatus::Active;
+        assert_eq!(confirm.residual(&account, at), [Left::SignIn].into());
+    }
+}
