@@ -13,13 +13,15 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use crate::support::{
-    after, grant, joiner, known, leaver, memory, mover, person, plan, revoke, start, step, step_id,
+    after, gone, grant, joiner, known, leaver, memory, mover, person, plan, revoke, start, step,
+    step_id,
 };
 
 #[test]
 fn crash_everywhere() {
     let mut scenarios = 0;
-    for (name, plan) in [("joiner", joiner()), ("mover", mover()), ("leaver", leaver())] {
+    let plans = [("joiner", joiner()), ("mover", mover()), ("leaver", leaver()), ("gone", gone())];
+    for (name, plan) in plans {
         scenarios +=
             everywhere(&plan, memory, start()).unwrap_or_else(|why| panic!("{name}: {why}"));
     }
@@ -40,11 +42,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
     fn random_troubles(
-        which in 0_usize..3,
+        which in 0_usize..4,
         troubles in proptest::collection::btree_map(0_u32..30, trouble(), 0..4),
         crash in proptest::option::of((0_u32..12, any::<bool>())),
     ) {
-        let plan = [joiner(), mover(), leaver()][which].clone();
+        let plan = [joiner(), mover(), leaver(), gone()][which].clone();
         let calm = Scene::new(&plan, memory(), start());
         prop_assert_eq!(calm.run(), Ok(RunOutcome::Clean));
         let mut scene = Scene::new(&plan, memory(), start());

@@ -1,6 +1,6 @@
 //! Plans made by hand, and the target that they are for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass};
@@ -9,8 +9,8 @@ use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, GateId, GateRuleId, IdentityId, PolicyVersion, ProviderId, StepId};
 use jml_core::plan::{
-    Basis, Gate, GateSubject, Late, LifecycleKind, Need, OnStale, PLAN_FORMAT, Plan, PlanDraft,
-    PlanHeader, Rank, Reason, Retry, Stage, Step, StepKind,
+    Basis, Confirm, Gate, GateSubject, Late, LifecycleKind, Need, OnStale, PLAN_FORMAT, Plan,
+    PlanDraft, PlanHeader, Rank, Reason, Retry, Stage, Step, StepKind,
 };
 use jml_core::policy::{Approvers, StageRule};
 use jml_core::provider::Operation;
@@ -179,6 +179,28 @@ pub(crate) fn leaver() -> Plan {
         ("s4", then(revoke("group/a"), &["s2", "s3"])),
         ("s5", then(revoke("group/b"), &["s2", "s3"])),
     ])
+}
+
+/// Closes the account whole, and looks at it last.
+pub(crate) fn gone() -> Plan {
+    let mut draft: PlanDraft = leaver().into();
+    let done = [CredentialClass::Sessions, CredentialClass::ApiKeys];
+    let others = CredentialClass::ALL.into_iter().filter(|class| !done.contains(class));
+    for (number, class) in others.enumerate() {
+        let kill = step(known("old"), Operation::RevokeCredentials { class });
+        draft.steps.insert(step_id(&format!("k{number}")), after(kill, &["s1"], Need::Settled));
+    }
+    let confirm = Confirm {
+        provider: target(),
+        account: account("old"),
+        immutable: BTreeSet::new(),
+        waived: BTreeMap::new(),
+    };
+    let mut last = step(None, revoke("group/a"));
+    (last.kind, last.rank) = (StepKind::Confirm(confirm), Rank::Courtesy);
+    last.after = draft.steps.keys().map(|id| (id.clone(), Need::Ended)).collect();
+    draft.steps.insert(step_id("z1"), last);
+    draft.seal().unwrap()
 }
 
 /// A target with one account that holds two groups and has live credentials.
