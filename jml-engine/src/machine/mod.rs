@@ -13,6 +13,7 @@
 
 mod decide;
 mod fold;
+mod gates;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
