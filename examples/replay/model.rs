@@ -227,6 +227,7 @@ impl Model {
                 zone: Some(self.names.zone.clone()),
                 source: self.names.source.clone(),
                 recorded_at: at,
+                entered_at: None,
             });
         }
         Ok(id)

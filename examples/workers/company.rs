@@ -75,6 +75,7 @@ pub(crate) fn facts(people: u32, at: DateTime<Utc>) -> Result<Facts, Failure> {
                 zone: Some("Europe/Lisbon".parse()?),
                 source: "hr".parse()?,
                 recorded_at: known,
+                entered_at: None,
             }],
         });
         facts.people.insert(person.identity.id.clone(), person);

@@ -61,6 +61,10 @@ pub struct Engagement {
     pub source: SourceId,
     /// When it became known here.
     pub recorded_at: DateTime<Utc>,
+    /// When somebody entered it at the source, if the source says so. Late because it was entered late is
+    /// another finding than late because we were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered_at: Option<DateTime<Utc>>,
 }
 
 /// What an engagement is.

@@ -16,7 +16,7 @@ use jml_core::canon::CanonError;
 use jml_core::desired::{Desired, Finding};
 use jml_core::digest::Digest;
 use jml_core::facts::PersonFacts;
-use jml_core::identity::{IdentityKind, LifecycleState};
+use jml_core::identity::{Engagement, IdentityKind, LifecycleState};
 use jml_core::plan::{
     Basis, Foreign, Keep, LifecycleKind, PLAN_FORMAT, Plan, PlanDraft, PlanHeader, SealError,
 };
@@ -140,6 +140,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
         let read_at = input.world.providers().get(&at.provider).map_or(input.at, |p| p.read_at);
         observed.insert(SmolStr::new(at.to_string()), state.stamp(read_at).map_err(canon)?);
     }
+    let newest = newest(input);
     let header = PlanHeader {
         format: PLAN_FORMAT,
         identity: input.desired.identity.clone(),
@@ -148,6 +149,9 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
         parent: input.parent,
         made_at: input.at,
         effective: input.desired.ended_at,
+        entered: newest.and_then(|it| it.entered_at),
+        received: received(input),
+        engagement: newest.map(|it| it.kind),
         basis: Basis {
             policy_version: input.policy.version.clone(),
             policy: *input.policy_digest,
@@ -159,6 +163,20 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Planned, PlanError> {
     let draft = PlanDraft { header, steps, gates, keeps, foreign };
     let plan = draft.seal().map_err(|source| PlanError::Seal { identity: identity(), source })?;
     Ok(planned(Some(plan), waits))
+}
+
+/// The engagement that was told of last.
+fn newest<'a>(input: &PlanInput<'a>) -> Option<&'a Engagement> {
+    let known = input.facts.identity.engagements.iter().filter(|it| it.recorded_at <= input.at);
+    known.max_by_key(|it| (it.recorded_at, it.start, &it.id))
+}
+
+/// When the newest of what is known about the person became known.
+fn received(input: &PlanInput<'_>) -> Option<DateTime<Utc>> {
+    let identity = &input.facts.identity;
+    let told = identity.attributes.iter().flat_map(|(_, said)| said).map(|it| it.recorded_at);
+    let told = told.chain(identity.engagements.iter().map(|it| it.recorded_at));
+    told.filter(|at| *at <= input.at).max()
 }
 
 /// Whether nothing but what somebody else changed is put back.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use jml_core::canon::{self, Node};
+use jml_core::digest::Digest;
 use serde::Deserialize;
 
 /// One control and what is evidence for it.
@@ -29,22 +30,31 @@ pub struct Control {
     pub coverage: String,
 }
 
+const CATALOGUE_FILE: &str = include_str!("../data/controls.json");
+
 /// The catalogue: SOC 2, HIPAA Security Rule, NIST SP 800-171 and CMMC, NIST CSF, ISO/IEC 27001.
 #[must_use]
 pub fn catalogue() -> &'static [Control] {
     static CATALOGUE: OnceLock<Vec<Control>> = OnceLock::new();
     // The file is part of the crate and a test reads it, so an empty catalogue cannot be released.
     CATALOGUE.get_or_init(|| {
-        serde_json::from_str(include_str!("../data/controls.json")).unwrap_or_default()
+        serde_json::from_str(CATALOGUE_FILE).unwrap_or_default()
     })
 }
 
-/// The controls that a kind of record is evidence for, in an event, written `framework:id`.
+/// The digest of the catalogue as this version has it: SHA-256 of the file.
 #[must_use]
-pub fn ids_for(kind: &str, event: &str) -> Vec<String> {
+pub fn map_digest() -> String {
+    Digest::plain(CATALOGUE_FILE.as_bytes()).to_string()
+}
+
+/// The controls that a kind of record is evidence for, in an event and whatever else the record is about,
+/// written `framework:id`.
+#[must_use]
+pub fn ids_for(kind: &str, event: &str, also: &[&str]) -> Vec<String> {
     let hit = |control: &&Control| {
         control.evidence_types.iter().any(|k| k == kind)
-            && control.lifecycle_events.iter().any(|e| e == event)
+            && control.lifecycle_events.iter().any(|e| e == event || also.contains(&e.as_str()))
     };
     catalogue().iter().filter(hit).map(|c| format!("{}:{}", c.framework, c.id)).collect()
 }

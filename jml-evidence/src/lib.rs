@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "fs")]
+pub mod anchor;
 pub mod certificate;
 pub mod controls;
 pub mod disclose;
@@ -8,16 +10,24 @@ pub mod entropy;
 pub mod log;
 pub mod merkle;
 pub mod note;
+pub mod population;
+pub mod proof;
 #[cfg(feature = "fs")]
 mod record;
 mod run_root;
+pub mod schema;
 #[cfg(feature = "fs")]
-mod store;
+pub mod storage;
+#[cfg(feature = "fs")]
+pub mod store;
 pub mod tiles;
+pub mod timestamp;
+#[cfg(feature = "fs")]
+pub mod vault;
 pub mod verify;
 
 #[cfg(feature = "fs")]
-pub use store::{EvidenceStore, SealError, Sealed, SharedStore};
+pub use store::{EvidenceStore, SharedStore};
 
 /// The version of the record format that this crate writes and reads.
 pub const RECORD_FORMAT: u16 = 1;

@@ -1,21 +1,25 @@
-//! The log on disk: append, integrate, sign; crash at any write loses nothing that was acknowledged.
+//! The log: append, seal, prove; crash at any write loses nothing that was acknowledged.
 //!
-//! Order of an append: write-ahead file, synced (now it is durable) → bundles and tiles → `last_signed`,
-//! synced → signature → `checkpoint` → the write-ahead file and superseded partial tiles go. There is one
-//! writer, and never two signed roots of one size: a signature is made only of the root that
-//! `last_signed` names.
+//! [`Log::append`] makes entries *durable*: they are in the write-ahead file, synced. [`Log::seal`] puts
+//! what is durable into the tree and under a signed checkpoint. Its order: what belongs beside the log →
+//! bundles and tiles → `last_signed` → signature → `checkpoint` → the write-ahead file and superseded
+//! partial tiles go. Every file is there whole or not at all, and each step is synced before the next.
+//! There is one writer, and never two signed roots of one size: a signature is made only of the root that
+//! `last_signed` names, and that file never changes its root without changing its size.
+
+mod wal;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::sync::Arc;
 
 use base64ct::{Base64, Encoding as _};
-use sha2::{Digest as _, Sha256};
 
-use crate::merkle::{Frontier, Hash, leaf_hash};
-use crate::note::{Checkpoint, CheckpointSigner, VerifierKey};
-use crate::tiles::{self, MAX_ENTRY, WIDTH};
+use crate::merkle::{self, Hash, leaf_hash};
+use crate::note::{Checkpoint, CheckpointSigner, Note, VerifierKey};
+use crate::storage::Storage;
+use crate::tiles::{self, Edge, MAX_ENTRY, TileReader, WIDTH};
+use wal::{Item, WAL};
 
 /// A log cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +33,12 @@ pub enum LogError {
         /// What happened.
         what: String,
     },
-    /// Another process writes the log.
-    #[error("another process is writing the evidence log in `{0}`")]
-    Locked(String),
+    /// Another writer opened the log since.
+    #[error("another process has opened the evidence log since; this one must not write any more")]
+    Fenced,
+    /// A write failed before, so it is not known what is on the disk.
+    #[error("an earlier write failed; open the evidence log again")]
+    Broken,
     /// What is on the disk is not a log that this key signed and that was left in order.
     #[error("the evidence log is damaged: {path}: {what}")]
     Damaged {
@@ -43,324 +50,603 @@ pub enum LogError {
     /// An entry is too long.
     #[error("an entry has {0} bytes, at most {MAX_ENTRY} are possible")]
     TooLong(usize),
-    /// The signer failed.
+    /// The signer failed. What is durable stays so, and is signed when it works again.
     #[error("the checkpoint could not be signed: {0}")]
     Sign(String),
 }
 
-/// The log of one directory, open for writing.
+/// Entries that survive a crash of the process and of the machine, and are not under a checkpoint yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "durable entries are not under a checkpoint before the next seal"]
+pub struct Durable {
+    first: u64,
+    count: u64,
+}
+
+impl Durable {
+    /// Number of the first entry.
+    #[must_use]
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+/// A checkpoint that was signed: everything before its size is in the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    checkpoint: Checkpoint,
+    note: String,
+}
+
+impl Sealed {
+    /// What was signed.
+    #[must_use]
+    pub const fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The signed note.
+    #[must_use]
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// Whether it covers what was made durable.
+    #[must_use]
+    pub const fn covers(&self, durable: &Durable) -> bool {
+        durable.first + durable.count <= self.checkpoint.size
+    }
+}
+
+/// What a log does with bytes that belong beside it, before it signs the entries that they belong to. It
+/// may be called again with the same bytes after a crash.
+pub type Settle<'a> = dyn FnMut(&dyn Storage, &[Vec<u8>]) -> io::Result<()> + 'a;
+
+/// What a log tells about each of its entries while it is opened: number and bytes.
+pub type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
+
+/// A log, open for writing.
 pub struct Log {
-    dir: PathBuf,
+    storage: Arc<dyn Storage>,
     signer: Box<dyn CheckpointSigner>,
-    entries: Vec<Vec<u8>>,
-    leaves: Vec<Hash>,
-    frontier: Frontier,
-    checkpoint: String,
-    _lock: File,
+    /// The key that takes over, while both sign.
+    along: Option<Box<dyn CheckpointSigner>>,
+    epoch: u64,
+    edge: Edge,
+    /// The entries of the bundle that is not full.
+    tail: Vec<Vec<u8>>,
+    sealed: Sealed,
+    /// Durable, and not under a checkpoint yet.
+    pending: Vec<Item>,
+    /// Not durable yet.
+    staged: Vec<Item>,
+    wal_length: usize,
+    broken: bool,
 }
 
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Log").field("dir", &self.dir).field("size", &self.leaves.len()).finish()
+        f.debug_struct("Log")
+            .field("checkpoint", &self.sealed.checkpoint)
+            .field("pending", &self.pending.len())
+            .finish_non_exhaustive()
     }
 }
 
-const CHECKPOINT: &str = "checkpoint";
-const LAST_SIGNED: &str = "last_signed";
-const WAL: &str = "wal";
-const VKEY: &str = "vkey";
+/// Name of the signed checkpoint.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// Name of the file with the size and root that were signed last.
+pub(crate) const LAST_SIGNED: &str = "last_signed";
+/// Name of the file with the public key.
+pub(crate) const VKEY: &str = "vkey";
+/// Name of the file that counts how often the log was opened for writing.
+pub(crate) const EPOCH: &str = "epoch";
+/// Folder of the checkpoints that an old and a new key signed together.
+pub(crate) const ROTATIONS: &str = "rotations";
 
-fn io(path: &Path) -> impl Fn(std::io::Error) -> LogError + '_ {
-    move |e| LogError::Io { path: path.display().to_string(), what: e.to_string() }
+fn at(path: &str) -> impl Fn(io::Error) -> LogError + '_ {
+    move |e| LogError::Io { path: path.to_owned(), what: e.to_string() }
+}
+
+fn damaged(path: &str, what: impl Into<String>) -> LogError {
+    LogError::Damaged { path: path.to_owned(), what: what.into() }
+}
+
+fn entries(items: &[Item]) -> impl Iterator<Item = &Vec<u8>> {
+    items.iter().filter_map(|item| match item {
+        Item::Entry(bytes) => Some(bytes),
+        Item::Aside(_) => None,
+    })
+}
+
+fn asides(items: &[Item]) -> Vec<Vec<u8>> {
+    let aside = |item: &Item| match item {
+        Item::Aside(bytes) => Some(bytes.clone()),
+        Item::Entry(_) => None,
+    };
+    items.iter().filter_map(aside).collect()
+}
+
+/// What is still to be made durable, together. See [`Log::begin_commit`].
+pub(crate) struct Commit {
+    storage: Arc<dyn Storage>,
+    epoch: u64,
+    bytes: Vec<u8>,
+    new: bool,
+    items: Vec<Item>,
+}
+
+impl Commit {
+    /// Writes and syncs. Needs no access to the log, so others can stage meanwhile.
+    pub(crate) fn run(&self) -> Result<(), LogError> {
+        fence(self.storage.as_ref(), self.epoch)?;
+        self.storage.append(WAL, &self.bytes).map_err(at(WAL))?;
+        self.storage.sync(WAL).map_err(at(WAL))?;
+        if self.new {
+            self.storage.sync_folder("").map_err(at(WAL))?;
+        }
+        Ok(())
+    }
+}
+
+fn fence(storage: &dyn Storage, epoch: u64) -> Result<(), LogError> {
+    let now = storage.read(EPOCH).map_err(at(EPOCH))?;
+    if now.as_deref() == Some(format!("{epoch}\n").as_bytes()) {
+        Ok(())
+    } else {
+        Err(LogError::Fenced)
+    }
+}
+
+fn signed_line(size: u64, root: &Hash) -> String {
+    format!("{size} {}\n", Base64::encode_string(root))
 }
 
 impl Log {
-    /// Opens a log, makes it if there is none, and finishes what a crash interrupted.
+    /// Opens a log for writing, makes it if there is none, and finishes what a crash interrupted. All
+    /// entries are read and checked against the checkpoint, and handed to `visit` in order.
     ///
     /// # Errors
-    /// [`LogError::Locked`] when another process has it; [`LogError::Damaged`] when its files do not fit
-    /// together. A damaged log is never written to.
-    pub fn open(dir: &Path, signer: Box<dyn CheckpointSigner>) -> Result<Self, LogError> {
-        fs::create_dir_all(dir).map_err(io(dir))?;
-        let lock_path = dir.with_extension("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(io(&lock_path))?;
-        if lock.try_lock().is_err() {
-            return Err(LogError::Locked(dir.display().to_string()));
-        }
+    /// [`LogError::Damaged`] when its files do not fit together. A damaged log is never written to.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        signer: Box<dyn CheckpointSigner>,
+        visit: &mut Visit<'_>,
+        settle: &mut Settle<'_>,
+    ) -> Result<Self, LogError> {
+        let origin = signer.verifier().name().to_owned();
+        let empty = Checkpoint { origin, size: 0, root: merkle::root(&[]) };
         let mut log = Self {
-            dir: dir.to_owned(),
+            storage,
             signer,
-            entries: Vec::new(),
-            leaves: Vec::new(),
-            frontier: Frontier::default(),
-            checkpoint: String::new(),
-            _lock: lock,
+            along: None,
+            epoch: 0,
+            edge: Edge::default(),
+            tail: Vec::new(),
+            sealed: Sealed { checkpoint: empty, note: String::new() },
+            pending: Vec::new(),
+            staged: Vec::new(),
+            wal_length: 0,
+            broken: false,
         };
         match log.read(CHECKPOINT)? {
-            None => log.begin()?,
-            Some(note) => log.load(&note)?,
+            None => log.refuse_leftovers()?,
+            Some(note) => log.load(&note, visit)?,
         }
-        log.recover()?;
+        let number = |bytes: Vec<u8>| std::str::from_utf8(&bytes).ok()?.trim_end().parse().ok();
+        let epoch: Option<u64> = match log.read(EPOCH)? {
+            None => Some(0),
+            Some(bytes) => number(bytes),
+        };
+        log.epoch = epoch.ok_or_else(|| damaged(EPOCH, "it is no number"))? + 1;
+        let recovered = log.recover(visit)?;
+        let line = format!("{}\n", log.epoch).into_bytes();
+        log.replace(vec![(EPOCH.to_owned(), line)])?;
+        if recovered || log.sealed.note.is_empty() {
+            let key = format!("{}\n", log.verifier()).into_bytes();
+            if log.sealed.note.is_empty() {
+                log.replace(vec![(VKEY.to_owned(), key)])?;
+            }
+            log.seal(settle)?;
+        }
         log.sweep()?;
         Ok(log)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
-        let path = self.path(name);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(io(&path)(e)),
+        self.storage.read(name).map_err(at(name))
+    }
+
+    fn replace(&self, files: Vec<(String, Vec<u8>)>) -> Result<(), LogError> {
+        let name = files.first().map_or("", |(name, _)| name.as_str());
+        self.storage.replace(&files).map_err(at(name))
+    }
+
+    /// Without a checkpoint there must be nothing that one was ever made of.
+    fn refuse_leftovers(&self) -> Result<(), LogError> {
+        let names = self.storage.names().map_err(at(""))?;
+        let tiles = names.iter().any(|name| name.starts_with("tile/") && !name.ends_with(".tmp"));
+        let signed = self.read(LAST_SIGNED)?;
+        let first = signed_line(0, &merkle::root(&[]));
+        if tiles || signed.is_some_and(|line| line != first.as_bytes()) {
+            return Err(damaged(CHECKPOINT, "it is missing, and there are entries"));
         }
+        Ok(())
     }
 
-    /// Writes a file so that it is there whole or not at all, also after a crash.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
-        let path = self.path(name);
-        let parent = path.parent().unwrap_or(&self.dir);
-        fs::create_dir_all(parent).map_err(io(parent))?;
-        let temporary = path.with_extension("tmp");
-        let mut file = File::create(&temporary).map_err(io(&temporary))?;
-        file.write_all(bytes).map_err(io(&temporary))?;
-        file.sync_data().map_err(io(&temporary))?;
-        fs::rename(&temporary, &path).map_err(io(&path))?;
-        File::open(parent).and_then(|dir| dir.sync_all()).map_err(io(parent))
-    }
-
-    fn damaged(path: &str, what: impl Into<String>) -> LogError {
-        LogError::Damaged { path: path.to_owned(), what: what.into() }
-    }
-
-    /// A new log: its key, and a checkpoint over nothing.
-    fn begin(&mut self) -> Result<(), LogError> {
-        if self.read("tile/entries/000.p/1")?.is_some() || self.read("tile/entries/000")?.is_some()
-        {
-            return Err(Self::damaged(CHECKPOINT, "it is missing, and there are entries"));
-        }
-        self.write(VKEY, format!("{}\n", self.signer.verifier()).as_bytes())?;
-        self.sign()
-    }
-
-    fn load(&mut self, note: &[u8]) -> Result<(), LogError> {
-        let verifier = self.signer.verifier();
-        let bad = |what: String| Self::damaged(CHECKPOINT, what);
+    /// Reads the sealed part: every entry, every tile.
+    fn load(&mut self, note: &[u8], visit: &mut Visit<'_>) -> Result<(), LogError> {
+        let bad = |what: String| damaged(CHECKPOINT, what);
         let note = std::str::from_utf8(note).map_err(|e| bad(e.to_string()))?;
-        let text = verifier.open(note).map_err(|e| bad(e.to_string()))?;
+        let text = self.verifier().open(note).map_err(|e| bad(e.to_string()))?;
         let checkpoint = Checkpoint::parse(text).map_err(|e| bad(e.to_string()))?;
+        if checkpoint.origin != self.sealed.checkpoint.origin {
+            return Err(bad(format!("it is of the log `{}`", checkpoint.origin)));
+        }
+        let mut next = 0;
         for (path, level, _, width) in tiles::files(checkpoint.size) {
             if level.is_some() {
-                continue;
+                break;
             }
-            let bytes = self.read(&path)?.ok_or_else(|| Self::damaged(&path, "it is missing"))?;
-            let entries = tiles::unbundle(&bytes)
+            let bytes = self.read(&path)?.ok_or_else(|| damaged(&path, "it is missing"))?;
+            let list = tiles::unbundle(&bytes)
                 .filter(|entries| entries.len() as u64 == width)
-                .ok_or_else(|| Self::damaged(&path, "its entries do not add up"))?;
-            for entry in entries {
-                self.push(entry);
+                .ok_or_else(|| damaged(&path, "its entries do not add up"))?;
+            let mut wrong = None;
+            for entry in list {
+                visit(next, &entry).map_err(|e| damaged(&format!("entry {next}"), e))?;
+                next += 1;
+                let storage = &self.storage;
+                let mut full = |level: u32, index: u64, hashes: &[Hash]| {
+                    let path = tiles::path(Some(level), index, WIDTH);
+                    if storage.read(&path).ok().flatten().as_deref() != Some(hashes.as_flattened()) {
+                        wrong.get_or_insert(path);
+                    }
+                };
+                self.edge.push(leaf_hash(&entry), &mut full);
+                self.tail.push(entry);
+                if self.tail.len() as u64 == WIDTH {
+                    self.tail.clear();
+                }
+            }
+            if let Some(path) = wrong {
+                return Err(damaged(&path, "it is not the tile of the entries"));
             }
         }
-        if self.frontier.root() != checkpoint.root {
+        for (level, index, hashes) in self.edge.partial() {
+            let path = tiles::path(Some(level), index, hashes.len() as u64);
+            if self.read(&path)?.as_deref() != Some(hashes.as_flattened()) {
+                return Err(damaged(&path, "it is not the tile of the entries"));
+            }
+        }
+        if self.edge.root() != checkpoint.root {
             return Err(bad("its root is not the root of the entries".to_owned()));
         }
-        note.clone_into(&mut self.checkpoint);
+        self.sealed = Sealed { checkpoint, note: note.to_owned() };
         Ok(())
     }
 
-    fn push(&mut self, entry: Vec<u8>) {
-        let hash = leaf_hash(&entry);
-        self.leaves.push(hash);
-        self.frontier.push(hash);
-        self.entries.push(entry);
-    }
-
-    /// Finishes an append that a crash interrupted. Frames that are not whole were never acknowledged.
-    fn recover(&mut self) -> Result<(), LogError> {
-        if let Some(bytes) = self.read(WAL)? {
-            if let Some((base, entries)) = parse_wal(&bytes) {
-                let size = self.leaves.len() as u64;
-                if base == size {
-                    self.integrate(entries)?;
-                } else if base + entries.len() as u64 != size {
-                    let what = format!("it begins at {base}, the log has {size} entries");
-                    return Err(Self::damaged(WAL, what));
-                }
-            }
-            let path = self.path(WAL);
-            fs::remove_file(&path).map_err(io(&path))?;
-        }
-        let signed = self.read(LAST_SIGNED)?;
-        if signed.as_deref() != Some(self.signed_line().as_bytes()) {
-            return Err(Self::damaged(
-                LAST_SIGNED,
-                "it does not name the checkpoint's size and root",
-            ));
-        }
-        Ok(())
-    }
-
-    fn signed_line(&self) -> String {
-        let root = Base64::encode_string(&self.frontier.root());
-        format!("{} {root}\n", self.leaves.len())
-    }
-
-    /// Appends entries. When this returns, they are durable, in the tree, and under a signed checkpoint.
-    /// Returns the index of the first one.
-    ///
-    /// # Errors
-    /// [`LogError`]. After an error the log must be opened anew.
-    pub fn append(&mut self, entries: Vec<Vec<u8>>) -> Result<u64, LogError> {
-        let first = self.leaves.len() as u64;
-        if entries.is_empty() {
-            return Ok(first);
-        }
-        if let Some(long) = entries.iter().find(|entry| entry.len() > MAX_ENTRY) {
-            return Err(LogError::TooLong(long.len()));
-        }
-        self.write(WAL, &format_wal(first, &entries))?;
-        self.integrate(entries)?;
-        let path = self.path(WAL);
-        fs::remove_file(&path).map_err(io(&path))?;
-        self.sweep()?;
-        Ok(first)
-    }
-
-    fn integrate(&mut self, entries: Vec<Vec<u8>>) -> Result<(), LogError> {
-        let before = self.leaves.len() as u64;
-        for entry in entries {
-            self.push(entry);
-        }
-        let size = self.leaves.len() as u64;
-        let known: BTreeSet<String> = tiles::files(before).into_iter().map(|f| f.0).collect();
-        let levels = tiles::levels(self.leaves.clone());
-        for (path, level, index, width) in tiles::files(size) {
-            if known.contains(&path) {
+    /// Takes up what was durable and not sealed. Says whether there was something to finish.
+    fn recover(&mut self, visit: &mut Visit<'_>) -> Result<bool, LogError> {
+        let file = self.read(WAL)?;
+        let batches = wal::decode(file.as_deref().unwrap_or_default()).map_err(|e| {
+            damaged(WAL, format!("it is damaged at byte {}, and acknowledged entries follow", e.at))
+        })?;
+        let size = self.edge.size();
+        let mut next = size;
+        for (first, items) in batches {
+            let end = first + entries(&items).count() as u64;
+            if end <= size && first < size {
+                // Sealed already; the crash came before the file was removed.
                 continue;
             }
-            let range = usize::try_from(index * WIDTH).unwrap_or(usize::MAX);
-            let width = usize::try_from(width).unwrap_or(0);
-            let bytes = match level {
-                None => {
-                    let entries = self.entries.iter().skip(range).take(width);
-                    tiles::bundle(entries.map(Vec::as_slice)).ok_or(LogError::TooLong(MAX_ENTRY))?
-                }
-                Some(level) => {
-                    let level = usize::try_from(level).unwrap_or(usize::MAX);
-                    let hashes = levels.get(level).map(Vec::as_slice).unwrap_or_default();
-                    hashes.iter().skip(range).take(width).flatten().copied().collect()
-                }
-            };
-            self.write(&path, &bytes)?;
+            if first != next {
+                let what = format!("a batch begins at entry {first}, {next} is the next one");
+                return Err(damaged(WAL, what));
+            }
+            for entry in entries(&items) {
+                visit(next, entry).map_err(|e| damaged(&format!("entry {next}"), e))?;
+                next += 1;
+            }
+            self.pending.extend(items);
         }
-        self.sign()
+        // A signature may exist of what `last_signed` names. It must be the present checkpoint, or a
+        // beginning of what is about to be sealed: the signer may have failed, and more come since.
+        let signed = self.read(LAST_SIGNED)?;
+        let is = |edge: &Edge| {
+            signed.as_deref() == Some(signed_line(edge.size(), &edge.root()).as_bytes())
+        };
+        let mut edge = self.edge.clone();
+        let mut fits = is(&edge) || (self.sealed.note.is_empty() && signed.is_none());
+        for entry in entries(&self.pending) {
+            edge.push(leaf_hash(entry), &mut |_, _, _| {});
+            fits = fits || is(&edge);
+        }
+        if !fits {
+            return Err(damaged(
+                LAST_SIGNED,
+                "it names neither the checkpoint nor what the write-ahead file adds to it",
+            ));
+        }
+        Ok(file.is_some())
     }
 
-    fn sign(&mut self) -> Result<(), LogError> {
-        let line = self.signed_line();
+    /// Makes entries durable. When this returns, a crash does not lose them.
+    ///
+    /// # Errors
+    /// [`LogError`]. After an error of the storage the log must be opened anew.
+    pub fn append(&mut self, entries: Vec<Vec<u8>>) -> Result<Durable, LogError> {
+        let durable = self.stage(entries, Vec::new())?;
+        if let Some(commit) = self.begin_commit()? {
+            let done = commit.run();
+            self.end_commit(commit, done)?;
+        }
+        Ok(durable)
+    }
+
+    /// Queues entries, and bytes that belong beside them, for the next commit.
+    pub(crate) fn stage(
+        &mut self,
+        new: Vec<Vec<u8>>,
+        beside: Vec<Vec<u8>>,
+    ) -> Result<Durable, LogError> {
+        if self.broken {
+            return Err(LogError::Broken);
+        }
+        if let Some(long) = new.iter().find(|entry| entry.len() > MAX_ENTRY) {
+            return Err(LogError::TooLong(long.len()));
+        }
+        let durable = Durable { first: self.size(), count: new.len() as u64 };
+        // What lies beside goes first: without its entry it is harmless, without it the entry is mute.
+        self.staged.extend(beside.into_iter().map(Item::Aside));
+        self.staged.extend(new.into_iter().map(Item::Entry));
+        Ok(durable)
+    }
+
+    /// Takes everything that is staged. Between this and [`end_commit`](Self::end_commit) no other commit
+    /// and no seal may begin.
+    pub(crate) fn begin_commit(&mut self) -> Result<Option<Commit>, LogError> {
+        if self.broken {
+            return Err(LogError::Broken);
+        }
+        if self.staged.is_empty() {
+            return Ok(None);
+        }
+        let items = std::mem::take(&mut self.staged);
+        let first = self.durable_size();
+        let bytes = wal::encode(self.wal_length, first, &items);
+        let new = self.wal_length == 0;
+        self.wal_length += bytes.len();
+        // Counted as pending from here, so that numbers of entries go on; a failure breaks the log.
+        self.pending.extend(items.iter().cloned());
+        let (storage, epoch) = (Arc::clone(&self.storage), self.epoch);
+        Ok(Some(Commit { storage, epoch, bytes, new, items }))
+    }
+
+    /// Takes note of how a commit ended.
+    pub(crate) fn end_commit(
+        &mut self,
+        commit: Commit,
+        done: Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        drop(commit.items);
+        self.broken |= done.is_err();
+        done
+    }
+
+    fn durable_size(&self) -> u64 {
+        self.edge.size() + entries(&self.pending).count() as u64
+    }
+
+    /// Puts what is durable into the tree and signs a checkpoint over it. With nothing new, the present
+    /// checkpoint is given back.
+    ///
+    /// # Errors
+    /// [`LogError`]. What was durable stays so; sealing can be tried again.
+    pub fn seal(&mut self, settle: &mut Settle<'_>) -> Result<Sealed, LogError> {
+        if self.broken {
+            return Err(LogError::Broken);
+        }
+        let nothing = self.pending.is_empty() && self.wal_length == 0;
+        if nothing && !self.sealed.note.is_empty() {
+            if self.storage.read(WAL).map_err(at(WAL))?.is_some() {
+                self.drop_wal()?;
+            }
+            return Ok(self.sealed.clone());
+        }
+        fence(self.storage.as_ref(), self.epoch)?;
+        settle(self.storage.as_ref(), &asides(&self.pending)).map_err(at("beside the log"))?;
+        let (mut edge, mut tail, mut files) = (self.edge.clone(), self.tail.clone(), Vec::new());
+        for entry in entries(&self.pending) {
+            let mut full = |level: u32, index: u64, hashes: &[Hash]| {
+                let path = tiles::path(Some(level), index, WIDTH);
+                files.push((path, hashes.as_flattened().to_vec()));
+            };
+            edge.push(leaf_hash(entry), &mut full);
+            tail.push(entry.clone());
+            if tail.len() as u64 == WIDTH {
+                let path = tiles::path(None, edge.size() / WIDTH - 1, WIDTH);
+                files.push((path, bundle(&tail)?));
+                tail.clear();
+            }
+        }
+        let known: BTreeSet<String> = partials(&self.edge).map(|(path, _)| path).collect();
+        files.extend(partials(&edge).filter(|(path, _)| !known.contains(path)));
+        if !tail.is_empty() {
+            let path = tiles::path(None, edge.size() / WIDTH, tail.len() as u64);
+            files.push((path, bundle(&tail)?));
+        }
+        self.replace(files)?;
+        let sealed = self.sign(&edge)?;
+        let before = std::mem::replace(&mut self.edge, edge);
+        (self.tail, self.sealed) = (tail, sealed);
+        self.pending.clear();
+        self.drop_wal()?;
+        self.drop_partials(&before)?;
+        Ok(self.sealed.clone())
+    }
+
+    fn sign(&self, edge: &Edge) -> Result<Sealed, LogError> {
+        let line = signed_line(edge.size(), &edge.root());
         if let Some(signed) = self.read(LAST_SIGNED)? {
             let size = |line: &[u8]| line.split(|b| *b == b' ').next().map(<[u8]>::to_vec);
             if size(&signed) == size(line.as_bytes()) && signed != line.as_bytes() {
-                return Err(Self::damaged(LAST_SIGNED, "another root of this size was signed"));
+                return Err(damaged(LAST_SIGNED, "another root of this size was signed"));
             }
         }
-        self.write(LAST_SIGNED, line.as_bytes())?;
-        let origin = self.signer.verifier().name().to_owned();
-        let size = self.leaves.len() as u64;
-        let text = Checkpoint { origin, size, root: self.frontier.root() }.text();
-        self.checkpoint = self.signer.sign(&text).map_err(LogError::Sign)?;
-        self.write(CHECKPOINT, self.checkpoint.as_bytes())
+        self.replace(vec![(LAST_SIGNED.to_owned(), line.into_bytes())])?;
+        let origin = self.sealed.checkpoint.origin.clone();
+        let checkpoint = Checkpoint { origin, size: edge.size(), root: edge.root() };
+        let text = checkpoint.text();
+        let mut lines = Vec::new();
+        for signer in std::iter::once(&self.signer).chain(&self.along) {
+            let key = signer.verifier();
+            let signature = signer.sign(text.as_bytes()).map_err(LogError::Sign)?;
+            key.check(&text, &signature).map_err(|e| LogError::Sign(e.to_string()))?;
+            lines.push(key.line(&signature));
+        }
+        let note = Note::write(&text, &lines);
+        let mut files = vec![(CHECKPOINT.to_owned(), note.clone().into_bytes())];
+        if lines.len() > 1 {
+            files.insert(0, (format!("{ROTATIONS}/{}", edge.size()), note.clone().into_bytes()));
+        }
+        self.replace(files)?;
+        Ok(Sealed { checkpoint, note })
     }
 
-    /// Removes partial tiles that a fuller one replaced, and temporary files of an interrupted write.
+    fn drop_wal(&mut self) -> Result<(), LogError> {
+        self.storage.remove(WAL).map_err(at(WAL))?;
+        self.storage.sync_folder("").map_err(at(WAL))?;
+        self.wal_length = 0;
+        Ok(())
+    }
+
+    /// Removes the partial tiles of an earlier edge that fuller ones replaced.
+    fn drop_partials(&self, before: &Edge) -> Result<(), LogError> {
+        let now: BTreeSet<String> = partials(&self.edge).map(|(path, _)| path).collect();
+        let bundle = |edge: &Edge| tiles::path(None, edge.size() / WIDTH, edge.size() % WIDTH);
+        let mut old: Vec<String> =
+            partials(before).map(|(path, _)| path).filter(|path| !now.contains(path)).collect();
+        if before.size() % WIDTH > 0 && bundle(before) != bundle(&self.edge) {
+            old.push(bundle(before));
+        }
+        old.iter().try_for_each(|path| self.storage.remove(path).map_err(at(path)))
+    }
+
+    /// Removes what an interrupted run left: partial tiles that fuller ones replaced, temporary files.
     fn sweep(&self) -> Result<(), LogError> {
-        let wanted: BTreeSet<PathBuf> = tiles::files(self.leaves.len() as u64)
-            .into_iter()
-            .map(|(path, ..)| self.path(&path))
-            .collect();
-        let mut folders = vec![self.dir.clone()];
-        while let Some(folder) = folders.pop() {
-            for item in fs::read_dir(&folder).map_err(io(&folder))? {
-                let path = item.map_err(io(&folder))?.path();
-                let partial = folder.extension().is_some_and(|e| e == "p");
-                let temporary = path.extension().is_some_and(|e| e == "tmp");
-                if path.is_dir() {
-                    folders.push(path);
-                } else if temporary || (partial && !wanted.contains(&path)) {
-                    fs::remove_file(&path).map_err(io(&path))?;
-                    if partial {
-                        // Fails while something is left in it, which is right.
-                        let _ = fs::remove_dir(&folder);
-                    }
-                }
+        let wanted: BTreeSet<String> =
+            tiles::files(self.edge.size()).into_iter().map(|(path, ..)| path).collect();
+        for name in self.storage.names().map_err(at(""))? {
+            let partial = name.starts_with("tile/") && !wanted.contains(&name);
+            if name.ends_with(".tmp") || partial {
+                self.storage.remove(&name).map_err(at(&name))?;
             }
         }
         Ok(())
     }
 
-    /// How many entries there are.
+    /// Lets another key sign along from the next checkpoint on: the first half of a change of keys. Each
+    /// checkpoint that both sign is kept, so that whoever trusts the old key learns of the new one.
+    ///
+    /// # Errors
+    /// [`LogError::Sign`] when the key is of another log.
+    pub fn add_signer(&mut self, signer: Box<dyn CheckpointSigner>) -> Result<(), LogError> {
+        if signer.verifier().name() != self.sealed.checkpoint.origin {
+            return Err(LogError::Sign("a log's key has the name of the log".to_owned()));
+        }
+        self.along = Some(signer);
+        Ok(())
+    }
+
+    /// Lets only the newer key sign from now on: the second half of a change of keys. The old private key
+    /// can be destroyed then, and with it the power to rewrite what it signed.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn retire_old_signer(&mut self) -> Result<(), LogError> {
+        if let Some(signer) = self.along.take() {
+            self.replace(vec![(VKEY.to_owned(), format!("{}\n", signer.verifier()).into_bytes())])?;
+            self.signer = signer;
+        }
+        Ok(())
+    }
+
+    /// How many entries there are, with those that are not sealed yet.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.leaves.len() as u64
+        self.durable_size() + entries(&self.staged).count() as u64
     }
 
-    /// All entries in order.
+    /// The present checkpoint.
     #[must_use]
-    pub fn entries(&self) -> &[Vec<u8>] {
-        &self.entries
+    pub const fn sealed(&self) -> &Sealed {
+        &self.sealed
     }
 
-    /// The hashes of all entries in order.
-    #[must_use]
-    pub fn leaves(&self) -> &[Hash] {
-        &self.leaves
-    }
-
-    /// The present signed checkpoint.
-    #[must_use]
-    pub fn checkpoint(&self) -> &str {
-        &self.checkpoint
-    }
-
-    /// The key that checks it.
+    /// The key that checks it; during a change of keys, the old one.
     #[must_use]
     pub fn verifier(&self) -> VerifierKey {
         self.signer.verifier()
     }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn storage(&self) -> &dyn Storage {
+        self.storage.as_ref()
+    }
+
+    /// A sealed entry.
+    ///
+    /// # Errors
+    /// [`LogError`] when there is none, or it cannot be read.
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
+        let size = self.edge.size();
+        let width = size.saturating_sub(index / WIDTH * WIDTH).min(WIDTH);
+        let path = tiles::path(None, index / WIDTH, width);
+        let bytes = self.read(&path)?.ok_or_else(|| damaged(&path, "it is missing"))?;
+        let place = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
+        let entry = tiles::unbundle(&bytes).and_then(|list| list.into_iter().nth(place));
+        entry.ok_or_else(|| damaged(&path, format!("entry {index} is not in it")))
+    }
+
+    /// The inclusion proof of a sealed entry under the present checkpoint.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] when there is no such entry or a tile is missing.
+    pub fn prove(&self, index: u64) -> Result<Vec<Hash>, LogError> {
+        let fetch = |path: &str| self.storage.read(path).ok().flatten();
+        let reader = TileReader::new(self.edge.size(), &fetch);
+        merkle::prove_inclusion(reader, self.edge.size(), index)
+            .ok_or_else(|| damaged("tile", format!("no proof of entry {index}")))
+    }
+
+    /// The consistency proof from an earlier size to the present checkpoint.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] when the log was never so large or a tile is missing.
+    pub fn prove_consistency(&self, old: u64) -> Result<Vec<Hash>, LogError> {
+        let fetch = |path: &str| self.storage.read(path).ok().flatten();
+        let reader = TileReader::new(self.edge.size(), &fetch);
+        merkle::prove_consistency(reader, old, self.edge.size())
+            .ok_or_else(|| damaged("tile", format!("no proof from size {old}")))
+    }
 }
 
-/// The write-ahead file: where its entries begin, the entries, and a hash over both.
-fn format_wal(base: u64, entries: &[Vec<u8>]) -> Vec<u8> {
-    let mut body = base.to_be_bytes().to_vec();
-    for entry in entries {
-        body.extend_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_be_bytes());
-        body.extend_from_slice(entry);
-    }
-    let mut out = Sha256::digest(&body).to_vec();
-    out.append(&mut body);
-    out
+/// The tiles of an edge that are not full: path and bytes.
+fn partials(edge: &Edge) -> impl Iterator<Item = (String, Vec<u8>)> {
+    edge.partial().map(|(level, index, hashes)| {
+        let path = tiles::path(Some(level), index, hashes.len() as u64);
+        (path, hashes.as_flattened().to_vec())
+    })
 }
 
-fn parse_wal(bytes: &[u8]) -> Option<(u64, Vec<Vec<u8>>)> {
-    let (hash, body) = bytes.split_first_chunk::<32>()?;
-    if <Hash>::from(Sha256::digest(body)) != *hash {
-        return None;
-    }
-    let (base, mut rest) = body.split_first_chunk::<8>()?;
-    let mut entries = Vec::new();
-    while !rest.is_empty() {
-        let (length, more) = rest.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        let (entry, more) = more.split_at_checked(length)?;
-        entries.push(entry.to_vec());
-        rest = more;
-    }
-    Some((u64::from_be_bytes(*base), entries))
+fn bundle(entries: &[Vec<u8>]) -> Result<Vec<u8>, LogError> {
+    tiles::bundle(entries.iter().map(Vec::as_slice)).ok_or(LogError::TooLong(MAX_ENTRY + 1))
 }

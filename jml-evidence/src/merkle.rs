@@ -79,28 +79,34 @@ const fn split(n: u64) -> u64 {
     1 << (63 - (n - 1).leading_zeros())
 }
 
-fn subtree(leaves: &[Hash]) -> Hash {
-    root(leaves)
+/// Where hashes of subtrees come from: the root over the leaves from the first number up to, and without,
+/// the second one; `None` when it is not known.
+pub trait Subtrees {
+    /// The root over a range of leaves that RFC 6962 makes a subtree of.
+    fn subtree(&mut self, from: u64, to: u64) -> Option<Hash>;
 }
 
-/// The inclusion proof of leaf `index` (RFC 6962 section 2.1.1); `None` when there is no such leaf.
-#[must_use]
-pub fn prove_inclusion(leaves: &[Hash], index: u64) -> Option<Vec<Hash>> {
-    let at = usize::try_from(index).ok()?;
-    if at >= leaves.len() {
+impl Subtrees for &[Hash] {
+    fn subtree(&mut self, from: u64, to: u64) -> Option<Hash> {
+        self.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?).map(root)
+    }
+}
+
+/// The inclusion proof of leaf `index` of `size` (RFC 6962 section 2.1.1); `None` when there is no such
+/// leaf, or a hash is not known.
+pub fn prove_inclusion(mut tree: impl Subtrees, size: u64, index: u64) -> Option<Vec<Hash>> {
+    if index >= size {
         return None;
     }
-    let mut proof = Vec::new();
-    let (mut at, mut leaves) = (at, leaves);
-    while leaves.len() > 1 {
-        let (left, right) = leaves.split_at(usize::try_from(split(leaves.len() as u64)).ok()?);
-        if at < left.len() {
-            proof.push(subtree(right));
-            leaves = left;
+    let (mut from, mut to, mut proof) = (0, size, Vec::new());
+    while to - from > 1 {
+        let middle = from + split(to - from);
+        if index < middle {
+            proof.push(tree.subtree(middle, to)?);
+            to = middle;
         } else {
-            proof.push(subtree(left));
-            at -= left.len();
-            leaves = right;
+            proof.push(tree.subtree(from, middle)?);
+            from = middle;
         }
     }
     proof.reverse();
@@ -133,33 +139,30 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root
     snode == 0 && hash == *root
 }
 
-/// The consistency proof from the first `old` leaves to all of them (RFC 6962 section 2.1.2); `None` when
-/// there are fewer. From nothing, and from all of them, the proof is empty.
-#[must_use]
-pub fn prove_consistency(leaves: &[Hash], old: u64) -> Option<Vec<Hash>> {
-    let m = usize::try_from(old).ok()?;
-    if m > leaves.len() {
+/// The consistency proof from the first `old` leaves to all `size` of them (RFC 6962 section 2.1.2);
+/// `None` when there are fewer, or a hash is not known. From nothing, and from all of them, the proof is
+/// empty.
+pub fn prove_consistency(mut tree: impl Subtrees, old: u64, size: u64) -> Option<Vec<Hash>> {
+    if old > size {
         return None;
     }
-    if m == 0 || m == leaves.len() {
+    if old == 0 || old == size {
         return Some(Vec::new());
     }
-    let mut proof = Vec::new();
-    let (mut m, mut leaves, mut whole) = (m, leaves, true);
-    while m < leaves.len() {
-        let (left, right) = leaves.split_at(usize::try_from(split(leaves.len() as u64)).ok()?);
-        if m <= left.len() {
-            proof.push(subtree(right));
-            leaves = left;
+    let (mut from, mut to, mut proof, mut whole) = (0, size, Vec::new(), true);
+    while old < to {
+        let middle = from + split(to - from);
+        if old <= middle {
+            proof.push(tree.subtree(middle, to)?);
+            to = middle;
         } else {
-            proof.push(subtree(left));
-            m -= left.len();
-            leaves = right;
+            proof.push(tree.subtree(from, middle)?);
+            from = middle;
             whole = false;
         }
     }
     if !whole {
-        proof.push(subtree(leaves));
+        proof.push(tree.subtree(from, to)?);
     }
     proof.reverse();
     Some(proof)

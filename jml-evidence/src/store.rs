@@ -1,63 +1,102 @@
-//! The evidence store: takes runs' journals, seals what is new in them, and keeps the vault.
+//! The evidence store: takes runs' journals, makes what is new in them durable, seals it, and keeps the
+//! vault.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+mod life;
+mod shared;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
+use chrono::{DateTime, Utc};
 use jml_core::canon::{self, CanonError, Node};
-use jml_core::id::RunId;
-use jml_core::journal::{Entry, EvidenceSink, Fact};
+use jml_core::id::IdentityId;
+use jml_core::journal::{Entry, Fact};
 use serde::Serialize;
 
 use crate::RECORD_FORMAT;
 use crate::controls;
 use crate::entropy::Entropy;
-use crate::log::{Log, LogError};
+use crate::log::{Durable, Log, LogError, Sealed};
 use crate::merkle::{Hash, leaf_hash};
 use crate::note::CheckpointSigner;
-use crate::record::{Body, Draft, derive, event, instant};
+use crate::record::{Body, By, Config, Controls, Draft, Hidden, Owner, derive, event, instant};
 use crate::run_root::run_root;
+use crate::storage::{FolderStorage, Storage};
+use crate::vault::{self, KeyWrap, OpenRow, Vault, VaultError};
 
-/// Evidence could not be sealed.
+pub use life::{EraseError, Erasure, HoldId, Hr, Orphaned, PopulationError, SealedPopulation};
+pub use shared::SharedStore;
+
+/// Evidence could not be stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SealError {
-    /// The log failed.
-    #[error("the evidence log failed")]
-    Log(#[from] LogError),
-    /// A value has no canonical form.
-    #[error("a record has no canonical form")]
-    Canon(#[from] CanonError),
-    /// The vault failed.
-    #[error("the vault file `{path}` cannot be written: {what}")]
-    Vault {
-        /// Which file.
+pub enum StoreError {
+    /// The folder cannot be opened, or another process has it.
+    #[error("the evidence folder `{path}` cannot be opened: {what}")]
+    Open {
+        /// Which folder.
         path: String,
         /// Why.
         what: String,
     },
+    /// The log failed.
+    #[error("the evidence log failed")]
+    Log(#[from] LogError),
+    /// The vault failed.
+    #[error("the vault failed")]
+    Vault(#[from] VaultError),
+    /// A value has no canonical form.
+    #[error("a record has no canonical form")]
+    Canon(#[from] CanonError),
 }
 
-/// What one call sealed.
+/// When the store seals by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
-pub struct Sealed {
-    /// Index of the first new record.
-    pub first: u64,
-    /// How many records were added; 0 when everything was sealed already.
-    pub count: u64,
+pub struct Cadence {
+    /// When so many records are durable and not sealed.
+    pub records: u64,
+    /// When a journal entry is so many seconds younger than the oldest record that is not sealed.
+    pub seconds: i64,
+    /// When a run is closed.
+    pub run_end: bool,
 }
 
-/// Seals journals into a log on disk. One writer at a time.
+impl Default for Cadence {
+    /// At the end of a run, after 1,000 records, or after 10 seconds.
+    fn default() -> Self {
+        Self { records: 1000, seconds: 10, run_end: true }
+    }
+}
+
+/// The keys of an evidence store.
+pub struct Keys {
+    /// Signs checkpoints.
+    pub signer: Box<dyn CheckpointSigner>,
+    /// Wraps the vault's key.
+    pub vault: Box<dyn KeyWrap>,
+    /// Nonces, salts and pseudonyms.
+    pub entropy: Box<dyn Entropy>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+/// Makes journals into evidence. One writer at a time.
 pub struct EvidenceStore {
-    dir: PathBuf,
+    storage: Arc<dyn Storage>,
     log: Log,
+    vault: Vault,
     entropy: Box<dyn Entropy>,
-    runs: BTreeMap<String, RunState>,
-    counters: BTreeMap<(String, String), u64>,
+    cadence: Cadence,
+    known: Known,
+    /// Time of the oldest record that is not sealed.
+    oldest: Option<DateTime<Utc>>,
 }
 
 impl std::fmt::Debug for EvidenceStore {
@@ -66,32 +105,121 @@ impl std::fmt::Debug for EvidenceStore {
     }
 }
 
-/// A store behind a lock: the sink of an engine.
-#[derive(Debug)]
-pub struct SharedStore(Mutex<EvidenceStore>);
-
-impl EvidenceSink for SharedStore {
-    fn seal(&self, entries: &[Entry]) -> Result<(), String> {
-        let mut store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        store.seal(entries).map(drop).map_err(|error| {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                text.push_str(": ");
-                text.push_str(&error.to_string());
-                cause = error.source();
-            }
-            text
-        })
-    }
+/// How far a run is recorded.
+#[derive(Clone, Debug, Default)]
+struct RunState {
+    next_entry: u64,
+    count: u64,
+    /// Empty when the run is closed: nothing follows.
+    leaves: Vec<Hash>,
 }
 
-/// How far a run is sealed.
-#[derive(Default)]
-struct RunState {
+/// A run as populations see it.
+#[derive(Clone, Debug)]
+struct OpenedRun {
+    entry: u64,
+    leaf: Hash,
+    event: String,
     subject: String,
-    next_entry: u64,
-    leaves: Vec<Hash>,
+    /// When it took effect; when it was opened, if it does not say.
+    at: String,
+}
+
+/// What the records say so far; all of it follows from them.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    runs: BTreeMap<String, RunState>,
+    counters: BTreeMap<(String, String), u64>,
+    policy: Option<String>,
+    receipt: Option<String>,
+    holds: BTreeMap<String, String>,
+    erased: BTreeSet<String>,
+    /// Class and entry up to which it expired.
+    expired: BTreeMap<String, u64>,
+    opened: Vec<OpenedRun>,
+    /// Entry, members and root of sealed populations.
+    populations: BTreeMap<u64, (Vec<u64>, Hash)>,
+}
+
+fn text<'a>(node: &'a Node, path: &[&str]) -> Option<&'a str> {
+    path.iter().try_fold(node, |node, name| node.get(name))?.as_str()
+}
+
+fn number(node: &Node, path: &[&str]) -> Option<u64> {
+    u64::try_from(path.iter().try_fold(node, |node, name| node.get(name))?.as_int()?).ok()
+}
+
+impl Known {
+    /// Takes note of a record that is in the log.
+    fn recall(&mut self, index: u64, bytes: &[u8]) -> Option<()> {
+        let record = canon::parse(bytes).ok()?;
+        let kind = text(&record, &["kind"])?;
+        let event = text(&record, &["event"])?;
+        let leaf = leaf_hash(bytes);
+        if let Some(run) = record.get("run") {
+            let state = self.runs.entry(text(run, &["id"])?.to_owned()).or_default();
+            state.next_entry = number(run, &["entry"])? + 1;
+            state.count += 1;
+            if kind == "run.closed" {
+                state.leaves = Vec::new();
+            } else {
+                state.leaves.push(leaf);
+            }
+        }
+        let counter = (kind.to_owned(), event.to_owned());
+        self.counters.insert(counter, number(&record, &["kseq"])? + 1);
+        let subject = || text(&record, &["subject", "ref"]).map(str::to_owned);
+        match kind {
+            "run.opened" => {
+                self.policy = text(&record, &["body", "plan", "policy"]).map(str::to_owned);
+                let effective = text(&record, &["body", "timing", "effective"]);
+                self.opened.push(OpenedRun {
+                    entry: index,
+                    leaf,
+                    event: event.to_owned(),
+                    subject: subject()?,
+                    at: effective.or_else(|| text(&record, &["time"]))?.to_owned(),
+                });
+            }
+            "checkpoint.anchored" => {
+                self.receipt = text(&record, &["body", "anchor", "receipt"]).map(str::to_owned);
+            }
+            "hold.placed" => {
+                self.holds.insert(text(&record, &["body", "hold"])?.to_owned(), subject()?);
+            }
+            "hold.released" => {
+                self.holds.remove(text(&record, &["body", "hold"])?);
+            }
+            "erasure.executed" => match text(&record, &["body", "erasure", "class"]) {
+                Some(class) => {
+                    let before = number(&record, &["body", "erasure", "before"])?;
+                    self.expired.insert(class.to_owned(), before);
+                }
+                None => {
+                    self.erased.insert(subject()?);
+                }
+            },
+            "population.sealed" => {
+                let body = record.get("body")?.get("population")?;
+                let (event, from, to) =
+                    (text(body, &["event"])?, text(body, &["from"])?, text(body, &["to"])?);
+                let members = self.members(event, from, to);
+                let leaves: Vec<Hash> = members.iter().map(|run| run.leaf).collect();
+                let root = crate::population::members_root(&leaves);
+                let entries = members.iter().map(|run| run.entry).collect();
+                self.populations.insert(index, (entries, root));
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// The runs of an event whose instant lies in a period, in order of the log.
+    fn members(&self, event: &str, from: &str, to: &str) -> Vec<&OpenedRun> {
+        // Instants of one form sort as they follow each other.
+        let within = |run: &&OpenedRun| run.event == event && *from <= *run.at && *run.at < *to;
+        self.opened.iter().filter(within).collect()
+    }
 }
 
 /// A record with its place. The field names are the format; see `docs/formats.md`.
@@ -101,11 +229,13 @@ struct Record<'a> {
     origin: &'a str,
     kind: &'a str,
     event: &'a str,
+    also: Option<&'a [&'static str]>,
     kseq: u64,
     nonce: String,
     time: String,
-    run: RunPlace<'a>,
-    subject: Subject<'a>,
+    run: Option<RunPlace<'a>>,
+    subject: Option<Ref<'a>>,
+    actor: Option<ActorBody<'a>>,
     #[serde(rename = "_sd")]
     sd: Option<Vec<&'a str>>,
     body: &'a Body,
@@ -120,152 +250,193 @@ struct RunPlace<'a> {
 }
 
 #[derive(Serialize)]
-struct Subject<'a> {
+struct Ref<'a> {
     r#ref: &'a str,
+}
+
+#[derive(Serialize)]
+struct ActorBody<'a> {
+    r#type: &'static str,
+    r#ref: Option<&'a str>,
+}
+
+/// Records on their way into the log: what they need beside it comes first.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Vec<u8>>,
+    beside: Vec<Vec<u8>>,
 }
 
 impl EvidenceStore {
     /// Opens the evidence of a directory, and finishes what a crash interrupted.
     ///
     /// # Errors
-    /// [`SealError::Log`].
-    pub fn open(
-        dir: &Path,
-        signer: Box<dyn CheckpointSigner>,
-        entropy: Box<dyn Entropy>,
-    ) -> Result<Self, SealError> {
-        let log = Log::open(dir, signer)?;
-        let (runs, counters) = (BTreeMap::new(), BTreeMap::new());
-        let mut store = Self { dir: dir.to_owned(), log, entropy, runs, counters };
-        let entries: Vec<Vec<u8>> = store.log.entries().to_vec();
-        for (index, bytes) in entries.iter().enumerate() {
-            store.recall(bytes).ok_or_else(|| LogError::Damaged {
-                path: format!("entry {index}"),
-                what: "it is no record of this version".to_owned(),
-            })?;
-        }
-        store.settle_vault(&entries)?;
+    /// [`StoreError`]. Damaged evidence is never written to.
+    pub fn open(dir: &Path, keys: Keys) -> Result<Self, StoreError> {
+        let storage = FolderStorage::open(dir).map_err(|e| StoreError::Open {
+            path: dir.display().to_string(),
+            what: e.to_string(),
+        })?;
+        Self::open_in(Arc::new(storage), keys)
+    }
+
+    /// Opens the evidence of a storage.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(storage: Arc<dyn Storage>, keys: Keys) -> Result<Self, StoreError> {
+        let Keys { signer, vault: wrap, mut entropy } = keys;
+        let mut known = Known::default();
+        let mut visit = |index: u64, bytes: &[u8]| {
+            let odd = || "it is no record of this version".to_owned();
+            known.recall(index, bytes).ok_or_else(odd)
+        };
+        let log = Log::open(Arc::clone(&storage), signer, &mut visit, &mut vault::settle)?;
+        let vault = Vault::open(storage.as_ref(), wrap.as_ref(), entropy.as_mut())?;
+        let (cadence, oldest) = (Cadence::default(), None);
+        let mut store = Self { storage, log, vault, entropy, cadence, known, oldest };
+        store.finish_erasures()?;
         Ok(store)
     }
 
-    /// Takes note of a record that is in the log.
-    fn recall(&mut self, bytes: &[u8]) -> Option<()> {
-        let record = canon::parse(bytes).ok()?;
-        let text = |node: &Node, name: &str| Some(node.get(name)?.as_str()?.to_owned());
-        let number = |node: &Node, name: &str| u64::try_from(node.get(name)?.as_int()?).ok();
-        let run = record.get("run")?;
-        let state = self.runs.entry(text(run, "id")?).or_default();
-        state.subject = text(record.get("subject")?, "ref")?;
-        state.next_entry = number(run, "entry")? + 1;
-        state.leaves.push(leaf_hash(bytes));
-        let counter = (text(&record, "kind")?, text(&record, "event")?);
-        self.counters.insert(counter, number(&record, "kseq")? + 1);
-        Some(())
+    /// Seals at other times than by default.
+    #[must_use]
+    pub const fn with_cadence(mut self, cadence: Cadence) -> Self {
+        self.cadence = cadence;
+        self
     }
 
-    /// Puts the vault in step with the log after a crash: a line that no record names was written for a
-    /// record that never became durable.
-    fn settle_vault(&self, entries: &[Vec<u8>]) -> Result<(), SealError> {
-        let mut named = std::collections::BTreeSet::new();
-        for bytes in entries {
-            let Ok(record) = canon::parse(bytes) else { continue };
-            if let Some(Node::List(list)) = record.get("_sd") {
-                named.extend(list.iter().filter_map(Node::as_str).map(str::to_owned));
-            }
-        }
-        let vault = self.dir.join("vault");
-        let Ok(files) = fs::read_dir(&vault) else { return Ok(()) };
-        for file in files.flatten() {
-            let path = file.path();
-            let fail = |e: std::io::Error| vault_error(&path, &e);
-            let text = fs::read_to_string(&path).map_err(fail)?;
-            let whole = text.rfind('\n').map_or("", |at| text.get(..=at).unwrap_or(""));
-            // Only a tail can be left over; anything else is damage, and for `verify` to name.
-            let lines: Vec<&str> = whole.lines().collect();
-            let spare = lines
-                .iter()
-                .rev()
-                .take_while(|line| !named.contains(&crate::disclose::digest(line)))
-                .count();
-            let keep = lines.len() - spare;
-            if whole.len() != text.len() || spare > 0 {
-                let body: String = lines.iter().take(keep).flat_map(|line| [*line, "\n"]).collect();
-                if keep == 0 {
-                    fs::remove_file(&path).map_err(fail)?;
-                } else {
-                    write_whole(&path, body.as_bytes()).map_err(fail)?;
-                }
-            }
+    /// Makes durable what the journal of one run says and was not recorded yet. Calling it again changes
+    /// nothing. The whole journal is given each time; simulated runs leave no trace.
+    ///
+    /// # Errors
+    /// [`StoreError`]. Nothing is half recorded: the next opening goes on.
+    pub fn add(&mut self, entries: &[Entry]) -> Result<Durable, StoreError> {
+        let staged = self.stage(entries)?;
+        self.commit()?;
+        Ok(staged)
+    }
+
+    /// Puts everything that is durable under a signed checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`]; sealing can be tried again.
+    pub fn seal(&mut self) -> Result<Sealed, StoreError> {
+        self.commit()?;
+        let sealed = self.log.seal(&mut vault::settle)?;
+        self.oldest = None;
+        Ok(sealed)
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if let Some(commit) = self.log.begin_commit()? {
+            let done = commit.run();
+            self.log.end_commit(commit, done)?;
         }
         Ok(())
     }
 
-    /// Seals what the journal of one run says and was not sealed yet. Calling it again changes nothing.
-    /// The whole journal is given each time; simulated runs leave no trace.
-    ///
-    /// # Errors
-    /// [`SealError`]. Nothing is half sealed: the next call, or the next opening, goes on.
-    pub fn seal(&mut self, entries: &[Entry]) -> Result<Sealed, SealError> {
-        let nothing = Sealed { first: self.log.size(), count: 0 };
-        let Some(Fact::Opened { run, plan, .. }) = entries.first().map(|e| &e.fact) else {
-            return Ok(nothing);
-        };
-        let from = self.runs.get(run.as_str()).map_or(0, |state| state.next_entry);
-        let drafts = derive(entries, from, self.entropy.as_mut())?;
-        if drafts.is_empty() {
-            return Ok(nothing);
-        }
-        if from == 0 {
-            let mut name = [0_u8; 16];
-            self.entropy.fill(&mut name);
-            let subject = format!("s-{}", Base64UrlUnpadded::encode_string(&name));
-            self.runs.insert(run.to_string(), RunState { subject, ..RunState::default() });
-        }
-        let event = event(plan.header().kind);
-        let mut lines = String::new();
-        let mut batch = Vec::new();
-        let mut counters = self.counters.clone();
-        for draft in &drafts {
-            for disclosure in &draft.disclosures {
-                lines.push_str(&disclosure.text);
-                lines.push('\n');
-            }
-            let bytes = self.place(run, event, draft, &mut counters)?;
-            if let Some(state) = self.runs.get_mut(run.as_str()) {
-                state.leaves.push(leaf_hash(&bytes));
-                state.next_entry = draft.entry + 1;
-            }
-            batch.push(bytes);
-        }
-        // The vault goes first: a line without a record is harmless and is swept on opening, a record
-        // without its line could never be read again.
-        let subject = self.runs.get(run.as_str()).map(|s| s.subject.clone()).unwrap_or_default();
-        self.keep(&subject, &lines)?;
-        let count = batch.len() as u64;
-        let first = self.log.append(batch)?;
-        self.counters = counters;
-        Ok(Sealed { first, count })
+    /// Whether it is time to seal, as the cadence says.
+    fn due(&self, entries: &[Entry]) -> bool {
+        let last = entries.last();
+        let closed = matches!(last.map(|e| &e.fact), Some(Fact::Closed { .. }));
+        let waiting = self.log.size() - self.log.sealed().checkpoint().size;
+        let old = last.zip(self.oldest).is_some_and(|(entry, oldest)| {
+            (entry.at - oldest).num_seconds() >= self.cadence.seconds
+        });
+        waiting > 0
+            && ((self.cadence.run_end && closed) || waiting >= self.cadence.records || old)
     }
 
+    /// Puts the new records of a run into the queue.
+    fn stage(&mut self, entries: &[Entry]) -> Result<Durable, StoreError> {
+        let Some(Fact::Opened { run, plan, .. }) = entries.first().map(|e| &e.fact) else {
+            return Ok(self.log.stage(Vec::new(), Vec::new())?);
+        };
+        let from = self.known.runs.get(run.as_str()).map_or(0, |state| state.next_entry);
+        let mut drafts = derive(entries, from, self.entropy.as_mut())?;
+        let header = plan.header();
+        let policy = header.basis.policy.to_string();
+        if from == 0 && !drafts.is_empty() && self.known.policy.as_ref() != Some(&policy) {
+            let config = Config {
+                policy,
+                policy_version: header.basis.policy_version.to_string(),
+                before: self.known.policy.clone(),
+            };
+            let body = Body { config: Some(config), ..Body::default() };
+            let time = drafts.first().map_or(header.made_at, |draft| draft.time);
+            drafts.insert(0, Draft::new("config.changed", time, body));
+        }
+        let event = event(header.kind);
+        let mut batch = Batch::default();
+        let subject = Some(&header.identity);
+        // Until everything is in its place, what is known does not change: a failure leaves no trace.
+        let before = self.known.clone_for(run.as_str());
+        for draft in &drafts {
+            let (run, event, subject) = if draft.entry.is_some() {
+                (Some(run.as_str()), event, subject)
+            } else {
+                (None, "log_integrity", None)
+            };
+            if let Err(error) = self.place(&mut batch, run, event, subject, draft) {
+                self.known.restore(before);
+                return Err(error);
+            }
+        }
+        if let (None, Some(first)) = (self.oldest, drafts.first()) {
+            self.oldest = Some(first.time);
+        }
+        Ok(self.log.stage(batch.entries, batch.beside)?)
+    }
+
+    /// The pseudonym of somebody, made if there is none.
+    fn reference(&mut self, batch: &mut Batch, who: &IdentityId) -> Result<String, StoreError> {
+        let (name, line) = self.vault.subject(who.as_str(), self.entropy.as_mut())?;
+        batch.beside.extend(line);
+        Ok(name)
+    }
+
+    /// Gives a record its place and puts it into a batch.
     fn place(
         &mut self,
-        run: &RunId,
+        batch: &mut Batch,
+        run: Option<&str>,
         event: &str,
+        subject: Option<&IdentityId>,
         draft: &Draft,
-        counters: &mut BTreeMap<(String, String), u64>,
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<(), StoreError> {
+        let index = self.log.size() + batch.entries.len() as u64;
+        let subject = subject.map(|who| self.reference(batch, who)).transpose()?;
+        let actor = match &draft.actor {
+            Some(By::Person(who)) => Some(Some(self.reference(batch, who)?)),
+            Some(By::System) => Some(None),
+            None => None,
+        };
+        for Hidden { owner, class, disclosure } in &draft.hidden {
+            let owner = match owner {
+                Owner::Subject => subject.clone().unwrap_or_default(),
+                Owner::Person(who) => self.reference(batch, who)?,
+            };
+            let text = &disclosure.text;
+            batch
+                .beside
+                .push(self.vault.row(index, &owner, *class, text, self.entropy.as_mut())?);
+        }
+        let state = run.map(|run| self.known.runs.get(run).cloned().unwrap_or_default());
+        let mut body = draft.body.clone();
+        if let (Some(closing), Some(state)) = (&mut body.closing, &state) {
+            closing.records = state.count;
+            closing.run_root = run_root(&state.leaves);
+            closing.controls = Controls {
+                map: controls::map_digest(),
+                ids: controls::ids_for("run.closed", event, &draft.also),
+            };
+        }
+        let counter = (draft.kind.to_owned(), event.to_owned());
         let mut nonce = [0_u8; 16];
         self.entropy.fill(&mut nonce);
-        let state = self.runs.get(run.as_str());
-        let leaves = state.map(|s| s.leaves.as_slice()).unwrap_or_default();
-        let mut body = draft.body.clone();
-        if let Some(closing) = &mut body.closing {
-            closing.records = leaves.len() as u64;
-            closing.run_root = run_root(leaves);
-            closing.controls = controls::ids_for("run.closed", event);
-        }
-        let kseq = counters.entry((draft.kind.to_owned(), event.to_owned())).or_insert(0);
-        let mut sd: Vec<&str> = draft.disclosures.iter().map(|d| d.digest.as_str()).collect();
+        let mut sd: Vec<&str> =
+            draft.hidden.iter().map(|hidden| hidden.disclosure.digest.as_str()).collect();
         // Sorted, so that the order of the digests says nothing about the order of the values.
         sd.sort_unstable();
         let verifier = self.log.verifier();
@@ -274,41 +445,38 @@ impl EvidenceStore {
             origin: verifier.name(),
             kind: draft.kind,
             event,
-            kseq: *kseq,
+            also: (!draft.also.is_empty()).then_some(draft.also.as_slice()),
+            kseq: self.known.counters.get(&counter).copied().unwrap_or(0),
             nonce: Base64UrlUnpadded::encode_string(&nonce),
             time: instant(draft.time),
-            run: RunPlace {
-                id: run.as_str(),
-                seq: leaves.len() as u64,
-                entry: draft.entry,
-                prev: leaves.last().map(|hash| Base64::encode_string(hash)),
-            },
-            subject: Subject { r#ref: state.map_or("", |s| s.subject.as_str()) },
+            run: run.zip(state.as_ref()).map(|(id, state)| RunPlace {
+                id,
+                seq: state.count,
+                entry: draft.entry.unwrap_or(0),
+                prev: state.leaves.last().map(|hash| Base64::encode_string(hash)),
+            }),
+            subject: subject.as_deref().map(|r#ref| Ref { r#ref }),
+            actor: actor.as_ref().map(|who| ActorBody {
+                r#type: if who.is_some() { "person" } else { "system" },
+                r#ref: who.as_deref(),
+            }),
             sd: (!sd.is_empty()).then_some(sd),
             body: &body,
         };
-        *kseq += 1;
-        Ok(canon::to_vec(&record)?)
-    }
-
-    /// Appends disclosures to the vault file of a subject.
-    fn keep(&self, subject: &str, lines: &str) -> Result<(), SealError> {
-        if lines.is_empty() {
-            return Ok(());
+        let bytes = canon::to_vec(&record)?;
+        // The one place that reads records is the one that knows what they mean.
+        if self.known.recall(index, &bytes).is_none() {
+            let what = "a record that this version cannot read back".to_owned();
+            return Err(CanonError::Custom(what).into());
         }
-        let vault = self.dir.join("vault");
-        let path = vault.join(subject);
-        let fail = |e: std::io::Error| vault_error(&path, &e);
-        fs::create_dir_all(&vault).map_err(fail)?;
-        let mut file =
-            fs::OpenOptions::new().create(true).append(true).open(&path).map_err(fail)?;
-        file.write_all(lines.as_bytes()).and_then(|()| file.sync_data()).map_err(fail)
+        batch.entries.push(bytes);
+        Ok(())
     }
 
     /// The store as the sink of an engine.
     #[must_use]
-    pub const fn shared(self) -> SharedStore {
-        SharedStore(Mutex::new(self))
+    pub fn shared(self) -> SharedStore {
+        SharedStore::new(self)
     }
 
     /// The log.
@@ -316,16 +484,48 @@ impl EvidenceStore {
     pub const fn log(&self) -> &Log {
         &self.log
     }
+
+    /// The disclosures of entries, opened: of those whose number `want` accepts, and as far as their
+    /// subjects were not erased. What is not sealed yet is not among them.
+    ///
+    /// # Errors
+    /// [`StoreError::Vault`].
+    pub fn disclosures(&self, want: &mut dyn FnMut(u64) -> bool) -> Result<Vec<OpenRow>, StoreError> {
+        Ok(self.vault.rows(self.storage.as_ref(), want)?)
+    }
+
+    /// The pseudonym under which somebody is in the records, if they are.
+    #[must_use]
+    pub fn pseudonym(&self, who: &IdentityId) -> Option<&str> {
+        self.vault.known(who.as_str())
+    }
 }
 
-fn vault_error(path: &Path, error: &std::io::Error) -> SealError {
-    SealError::Vault { path: path.display().to_string(), what: error.to_string() }
+/// What placing a run's records can change, kept to put it back.
+struct Before {
+    run: (String, Option<RunState>),
+    counters: BTreeMap<(String, String), u64>,
+    policy: Option<String>,
+    opened: usize,
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(&temporary, path)
+impl Known {
+    fn clone_for(&self, run: &str) -> Before {
+        Before {
+            run: (run.to_owned(), self.runs.get(run).cloned()),
+            counters: self.counters.clone(),
+            policy: self.policy.clone(),
+            opened: self.opened.len(),
+        }
+    }
+
+    fn restore(&mut self, before: Before) {
+        match before.run {
+            (run, Some(state)) => self.runs.insert(run, state),
+            (run, None) => self.runs.remove(&run),
+        };
+        self.counters = before.counters;
+        self.policy = before.policy;
+        self.opened.truncate(before.opened);
+    }
 }

@@ -3,9 +3,16 @@
 //! Each level is Pass, Fail or NotChecked, and none is implied by another. What a level cannot see it
 //! does not claim.
 
-mod levels;
+mod anchors;
+mod disclosed;
+mod folder;
+mod keys;
+mod pack;
+mod records;
+mod runs;
+mod sense;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -13,8 +20,10 @@ use serde::Serialize;
 use crate::merkle::Hash;
 use crate::note::VerifierKey;
 
+pub use anchors::{Seen, Window};
+
 /// Named files, as they lie in an evidence folder.
-pub trait Files {
+pub trait Files: Sync {
     /// The names of all files, with `/` between folders.
     fn names(&self) -> Vec<String>;
 
@@ -49,21 +58,7 @@ impl Directory {
 #[cfg(feature = "fs")]
 impl Files for Directory {
     fn names(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut folders = vec![self.0.clone()];
-        while let Some(folder) = folders.pop() {
-            for item in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let path = item.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if let Ok(name) = path.strip_prefix(&self.0) {
-                    let parts = name.components().map(|c| c.as_os_str().to_string_lossy());
-                    names.push(parts.collect::<Vec<_>>().join("/"));
-                }
-            }
-        }
-        names.sort();
-        names
+        crate::storage::walk(&self.0).unwrap_or_default()
     }
 
     fn read(&self, name: &str) -> Option<Vec<u8>> {
@@ -71,14 +66,25 @@ impl Files for Directory {
     }
 }
 
-/// What the verifier trusts.
-#[derive(Clone, Debug)]
+/// What the verifier trusts, and what the caller knows besides. The default trusts nothing.
+#[derive(Clone, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Trust {
-    /// The key of the log, got from somewhere else than the log. Without it, level 3 is not checked.
+    /// A key of the log, got from somewhere else than the log. Keys that it handed over to are followed.
+    /// Without it, level 3 is not checked.
     pub key: Option<VerifierKey>,
     /// An earlier checkpoint that the auditor kept: size and root. Without it, level 4 is not checked.
     pub earlier: Option<(u64, Hash)>,
+    /// Witnesses that the auditor trusts.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many of them must have signed one checkpoint; at least one.
+    pub quorum: usize,
+    /// SHA-256 of time stamps (files `timestamp.tsr`) that the caller checked with the authority's
+    /// certificate, for example by `openssl ts -verify`.
+    pub stamps: BTreeSet<Hash>,
+    /// The disclosures of a folder, as its owner opened them: entry and text. An auditor's pack brings its
+    /// own.
+    pub opened: Option<Vec<(u64, String)>>,
 }
 
 /// A level of verification.
@@ -89,7 +95,7 @@ pub enum Level {
     L0,
     /// Every disclosure belongs to one record, and every record has its disclosures.
     L1,
-    /// Entries, tiles and checkpoint are one tree; no file is missing or left over.
+    /// Every record is in the tree of the checkpoint; no file is missing or left over.
     L2,
     /// The checkpoint is signed by the trusted key.
     L3,
@@ -99,7 +105,7 @@ pub enum Level {
     L5,
     /// Runs and counters are complete.
     L6,
-    /// The population is complete.
+    /// Populations add up, and samples were drawn from them by their seed.
     L7,
     /// The records make sense: approvals before grants, intents with results.
     L8,
@@ -112,12 +118,12 @@ impl Level {
         match self {
             Self::L0 => "records are canonical",
             Self::L1 => "disclosures match records",
-            Self::L2 => "one tree, no file missing or extra",
+            Self::L2 => "records are in the tree",
             Self::L3 => "checkpoint signature",
             Self::L4 => "continues an earlier checkpoint",
             Self::L5 => "seen by somebody outside",
             Self::L6 => "runs and counters complete",
-            Self::L7 => "population complete",
+            Self::L7 => "populations and samples",
             Self::L8 => "approvals, results and order",
         }
     }
@@ -160,12 +166,20 @@ pub struct TrustReport {
     pub origin: String,
     /// How many entries it has, as its checkpoint says.
     pub size: u64,
+    /// How many of them were looked at: all, or those of a pack.
+    pub records: u64,
     /// How many runs are in it.
     pub runs: u64,
-    /// How many disclosures are in the vault.
+    /// How many disclosures were looked at.
     pub disclosures: u64,
+    /// How many disclosures were erased, with a record that says so.
+    pub erased: u64,
     /// Each level's verdict.
     pub levels: BTreeMap<Level, Verdict>,
+    /// What somebody trusted outside saw, by size.
+    pub seen: Vec<Seen>,
+    /// For how long each record could have been rewritten by the log's owner.
+    pub windows: BTreeMap<u64, Window>,
 }
 
 impl TrustReport {
@@ -190,11 +204,44 @@ impl TrustReport {
 /// The entries of a log, as far as its bundles hold them. Proves nothing: [`verify`] does.
 #[must_use]
 pub fn entries(files: &dyn Files) -> Vec<Vec<u8>> {
-    levels::entries(files)
+    folder::entries(files)
 }
 
-/// Verifies an evidence folder.
+/// Verifies an evidence folder, or an auditor's pack: whichever the files are.
 #[must_use]
 pub fn verify(files: &dyn Files, trust: &Trust) -> TrustReport {
-    levels::run(files, trust)
+    if files.read(pack::MANIFEST).is_some() { pack::run(files, trust) } else { folder::run(files, trust) }
+}
+
+/// So many problems of one level are named; the rest is counted.
+const NAMED: usize = 20;
+
+#[derive(Default)]
+struct Problems(Vec<Problem>, usize);
+
+impl Problems {
+    fn add(&mut self, at: impl Into<String>, what: impl Into<String>) {
+        self.1 += 1;
+        if self.0.len() < NAMED {
+            self.0.push(Problem { at: at.into(), what: what.into() });
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.1 == 0
+    }
+
+    fn verdict(mut self) -> Verdict {
+        if self.1 > self.0.len() {
+            let more = self.1 - self.0.len();
+            self.0
+                .push(Problem { at: "more".to_owned(), what: format!("{more} further problems") });
+        }
+        if self.0.is_empty() { Verdict::Pass } else { Verdict::Fail(self.0) }
+    }
+
+    /// As [`verdict`](Self::verdict), but what is not wrong was not checked either.
+    fn or_not_checked(self, why: impl Into<String>) -> Verdict {
+        if self.is_empty() { Verdict::NotChecked(why.into()) } else { self.verdict() }
+    }
 }

@@ -44,6 +44,8 @@ pub(crate) struct EvidenceConfig {
     pub(crate) origin: String,
     /// The file with the private key. Outside the folder, so that the folder can be given away.
     pub(crate) key: PathBuf,
+    /// The file with the key of the vault, in which personal values lie. Losing it is erasing them all.
+    pub(crate) vault_key: PathBuf,
 }
 
 #[derive(Clone, Debug, Deserialize)]

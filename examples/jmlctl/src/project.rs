@@ -20,7 +20,9 @@ use jml_core::time::TzdbZones;
 use jml_engine::feed::{FeedIssue, judge};
 use jml_engine::store::SqliteStore;
 use jml_engine::{Engine, Ports, Silent};
-use jml_evidence::EvidenceStore;
+use jml_evidence::store::Keys;
+use jml_evidence::vault::LocalKey;
+use jml_evidence::{EvidenceStore, SharedStore};
 use jml_evidence::entropy::OsEntropy;
 use jml_evidence::note::{CheckpointSigner as _, Ed25519Signer, VerifierKey};
 
@@ -38,6 +40,8 @@ pub(crate) struct Project {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) local: Arc<LocalDirectory>,
     pub(crate) engine: Engine,
+    /// For writers only.
+    pub(crate) evidence: Option<Arc<SharedStore>>,
     pub(crate) facts: Facts,
     facts_version: u64,
     last_feed: Option<FeedStats>,
@@ -61,7 +65,12 @@ impl Project {
         let config = Config::read(config)?;
         let policy = read_policy(&config)?;
         let wrong = |what: String| Failure::new(CONFIG, what);
-        for path in [&config.journal, &config.local.path, &config.evidence.key] {
+        for path in [
+            &config.journal,
+            &config.local.path,
+            &config.evidence.key,
+            &config.evidence.vault_key,
+        ] {
             let path = config.resolve(path);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)
@@ -89,11 +98,17 @@ impl Project {
             patience: TimeDelta::seconds(5),
         };
         let mut engine = Engine::new(ports, Arc::new(TzdbZones));
+        let mut evidence = None;
         if writer {
             let dir = config.resolve(&config.evidence.dir);
-            let evidence =
-                EvidenceStore::open(&dir, Box::new(signer(&config)?), Box::new(OsEntropy))?;
-            engine = engine.with_evidence(Arc::new(evidence.shared()));
+            let keys = Keys {
+                signer: Box::new(signer(&config)?),
+                vault: Box::new(vault_key(&config)?),
+                entropy: Box::new(OsEntropy),
+            };
+            let store = Arc::new(EvidenceStore::open(&dir, keys)?.shared());
+            engine = engine.with_evidence(store.clone());
+            evidence = Some(store);
         }
         let (facts, facts_version) = document(&store, FACTS)?.unwrap_or_default();
         let (last_feed, feed_version) = match document(&store, FEED)? {
@@ -106,6 +121,7 @@ impl Project {
             store,
             local,
             engine,
+            evidence,
             facts,
             facts_version,
             last_feed,
@@ -179,20 +195,49 @@ fn document<T: serde::de::DeserializeOwned>(
 
 /// The log's key; made when there is none, readable by its owner only.
 fn signer(config: &Config) -> Result<Ed25519Signer, Failure> {
-    let path = config.resolve(&config.evidence.key);
+    let make = || {
+        let made = Ed25519Signer::generate(&config.evidence.origin, &mut OsEntropy);
+        let signer = made.map_err(|_| {
+            let text = "the evidence origin must not be empty or hold `+` or white space";
+            Failure::new(CONFIG, text)
+        })?;
+        let text = signer.expose();
+        Ok((signer, text))
+    };
+    let read = |text: &str| Ed25519Signer::parse(text).map_err(|e| e.to_string());
+    secret(&config.resolve(&config.evidence.key), &read, &make)
+}
+
+/// The key of the vault; made when there is none, readable by its owner only.
+pub(crate) fn vault_key(config: &Config) -> Result<LocalKey, Failure> {
+    let make = || {
+        let key = LocalKey::generate(&mut OsEntropy);
+        let text = key.expose();
+        Ok((key, text))
+    };
+    let read = |text: &str| LocalKey::parse(text).ok_or_else(|| "it is no vault key".to_owned());
+    secret(&config.resolve(&config.evidence.vault_key), &read, &make)
+}
+
+/// Something secret and the text that its file has.
+type Made<T> = (T, zeroize::Zeroizing<String>);
+
+/// Reads a key file, or makes the key and the file.
+fn secret<T>(
+    path: &Path,
+    read: &dyn Fn(&str) -> Result<T, String>,
+    make: &dyn Fn() -> Result<Made<T>, Failure>,
+) -> Result<T, Failure> {
     let shown = path.display();
-    match fs::read_to_string(&path) {
-        Ok(text) => Ed25519Signer::parse(&text)
-            .map_err(|e| Failure::new(CONFIG, format!("key file `{shown}`: {e}"))),
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            read(&text).map_err(|e| Failure::new(CONFIG, format!("key file `{shown}`: {e}")))
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let signer =
-                Ed25519Signer::generate(&config.evidence.origin, &mut OsEntropy).map_err(|_| {
-                    let text = "the evidence origin must not be empty or hold `+` or white space";
-                    Failure::new(CONFIG, text)
-                })?;
-            write_secret(&path, signer.expose().as_bytes())
+            let (key, text) = make()?;
+            write_secret(path, text.as_bytes())
                 .map_err(|e| Failure::new(ERROR, format!("key file `{shown}`: {e}")))?;
-            Ok(signer)
+            Ok(key)
         }
         Err(e) => Err(Failure::new(CONFIG, format!("key file `{shown}`: {e}"))),
     }

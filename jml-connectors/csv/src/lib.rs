@@ -22,7 +22,7 @@ pub const MAX_FILE: u64 = 256 * 1024 * 1024;
 pub const MAX_FIELD: usize = 64 * 1024;
 
 /// Columns that say something about the engagement; every other column is an attribute.
-pub const ENGAGEMENT_COLUMNS: [&str; 11] = [
+pub const ENGAGEMENT_COLUMNS: [&str; 12] = [
     "employee_id",
     "engagement_id",
     "kind",
@@ -34,6 +34,7 @@ pub const ENGAGEMENT_COLUMNS: [&str; 11] = [
     "leave_from",
     "leave_to",
     "owner",
+    "entered_at",
 ];
 
 /// Columns without which a feed cannot be read.

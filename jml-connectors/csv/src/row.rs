@@ -158,16 +158,17 @@ impl Columns {
             let what = "the last day comes before the first".to_owned();
             return Err(problem("end", what, "correct one of the dates"));
         }
-        let cut_off = match self.cell(row, "cut_off") {
-            None => None,
-            Some(text) => {
-                let parsed = DateTime::parse_from_rfc3339(&text).map_err(|_| {
+        let instant = |name: &str| match self.cell(row, name) {
+            None => Ok(None),
+            Some(text) => DateTime::parse_from_rfc3339(&text)
+                .map(|parsed| Some(parsed.to_utc()))
+                .map_err(|_| {
                     let what = format!("`{}` is not an instant", shown(&text));
-                    problem("cut_off", what, "write an instant like 2026-01-31T14:00:00+01:00")
-                })?;
-                Some(parsed.to_utc())
-            }
+                    problem(name, what, "write an instant like 2026-01-31T14:00:00+01:00")
+                }),
         };
+        let cut_off = instant("cut_off")?;
+        let entered_at = instant("entered_at")?;
         if kind == EngagementKind::Contract && end.is_none() && cut_off.is_none() {
             let what = "a contract has no end".to_owned();
             return Err(problem("end", what, "write the last day of the contract"));
@@ -226,6 +227,7 @@ impl Columns {
                 zone: Some(zone),
                 source: source.clone(),
                 recorded_at: at,
+                entered_at,
             },
             attributes: self.attributes(row)?,
             line,

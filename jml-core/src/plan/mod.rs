@@ -22,6 +22,7 @@ use crate::claim::ClaimSource;
 use crate::digest::Digest;
 use crate::entitlement::EntitlementRef;
 use crate::id::{GateId, IdentityId, PolicyVersion, StepId};
+use crate::identity::EngagementKind;
 use crate::provider::IdempotencyKey;
 
 /// The version of the plan format that this crate writes and reads.
@@ -109,6 +110,15 @@ pub struct PlanHeader {
     /// The instant that the change is about, such as the end of the last day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<DateTime<Utc>>,
+    /// When somebody entered at the source what led to it, if the source says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered: Option<DateTime<Utc>>,
+    /// When the newest of what it was computed from became known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<DateTime<Utc>>,
+    /// The engagement that the person is, or was last, here for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engagement: Option<EngagementKind>,
     /// What it was computed from.
     pub basis: Basis,
 }

@@ -67,6 +67,7 @@ fn person(start: &str, end: Option<&str>) -> PersonFacts {
             zone: Some(ZoneId::new("Europe/Berlin").unwrap()),
             source: SourceId::new("hr").unwrap(),
             recorded_at: known,
+            entered_at: None,
         }],
     })
 }

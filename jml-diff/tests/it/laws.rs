@@ -164,6 +164,7 @@ fn planned(policy: &Policy, desired: &Desired, world: &World, ledger: &Ledger) -
         zone: Some("Europe/Berlin".parse().unwrap()),
         source: "hr".parse().unwrap(),
         recorded_at: at(),
+        entered_at: None,
     });
     let people = [facts.clone(), boss].map(|it| (it.identity.id.clone(), it));
     let everybody = Facts { people: people.into(), ..Facts::default() };

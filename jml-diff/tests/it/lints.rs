@@ -61,6 +61,9 @@ fn draft(kind: LifecycleKind, steps: Vec<Step>) -> PlanDraft {
             parent: None,
             made_at: at(),
             effective: None,
+            entered: None,
+            received: None,
+            engagement: None,
             basis: Basis {
                 policy_version: PolicyVersion::new("1").unwrap(),
                 policy: Digest::plain(b""),

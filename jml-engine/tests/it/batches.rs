@@ -71,6 +71,7 @@ fn person(number: u32, team: &str, last_day: Option<&str>) -> PersonFacts {
             zone: Some("Europe/Berlin".parse().unwrap()),
             source: "hr".parse().unwrap(),
             recorded_at: start() - TimeDelta::days(90),
+            entered_at: None,
         }],
     })
 }

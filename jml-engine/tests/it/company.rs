@@ -115,6 +115,7 @@ impl Company {
                 zone: Some("Europe/Berlin".parse().unwrap()),
                 source: "hr".parse().unwrap(),
                 recorded_at: start() - TimeDelta::days(400),
+                entered_at: None,
             }],
         });
         self.facts.people.insert(id.parse().unwrap(), person);

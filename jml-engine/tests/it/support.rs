@@ -76,6 +76,9 @@ pub(crate) fn header() -> PlanHeader {
         parent: None,
         made_at: start(),
         effective: None,
+        entered: None,
+        received: None,
+        engagement: None,
         basis: Basis {
             policy_version: PolicyVersion::new("1").unwrap(),
             policy: Digest::plain(b"policy"),

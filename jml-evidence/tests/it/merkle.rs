@@ -34,12 +34,12 @@ proptest! {
         ours.iter().for_each(|leaf| frontier.push(*leaf));
         prop_assert_eq!(frontier.root(), top);
 
-        let proof = prove_inclusion(&ours, index).unwrap();
+        let proof = prove_inclusion(&ours[..], count, index).unwrap();
         let theirs = tree.prove_inclusion(usize::try_from(index).unwrap());
         prop_assert_eq!(proof.concat(), theirs.as_bytes());
         prop_assert!(verify_inclusion(&ours[usize::try_from(index).unwrap()], index, count, &proof, &top));
 
-        let proof = prove_consistency(&ours, old).unwrap();
+        let proof = prove_consistency(&ours[..], old, count).unwrap();
         let before = root(&ours[..usize::try_from(old).unwrap()]);
         prop_assert!(verify_consistency(old, count, &proof, &before, &top));
         if old > 0 {
@@ -53,7 +53,7 @@ proptest! {
         let (index, old) = (index % count, old % (count - 1) + 1);
         let ours = leaves(count);
         let (leaf, top) = (ours[usize::try_from(index).unwrap()], root(&ours));
-        let proof = prove_inclusion(&ours, index).unwrap();
+        let proof = prove_inclusion(&ours[..], count, index).unwrap();
         prop_assert!(!verify_inclusion(&flip(&leaf, bit), index, count, &proof, &top));
         prop_assert!(!verify_inclusion(&leaf, index, count, &proof, &flip(&top, bit)));
         let mut bad = proof.clone();
@@ -67,7 +67,7 @@ proptest! {
         prop_assert!(!verify_inclusion(&leaf, index, count, &long, &top));
 
         let before = root(&ours[..usize::try_from(old).unwrap()]);
-        let proof = prove_consistency(&ours, old).unwrap();
+        let proof = prove_consistency(&ours[..], old, count).unwrap();
         prop_assert!(!verify_consistency(old, count, &proof, &flip(&before, bit), &top));
         prop_assert!(!verify_consistency(old, count, &proof, &before, &flip(&top, bit)));
         let mut bad = proof.clone();

@@ -6,6 +6,7 @@ use std::path::Path;
 use base64ct::{Base64, Encoding as _};
 use jml_core::canon;
 use jml_evidence::log::Log;
+use jml_evidence::storage::FolderStorage;
 use jml_evidence::merkle::{Hash, verify_consistency, verify_inclusion};
 use jml_evidence::note::{Checkpoint, Ed25519Signer, VerifierKey};
 use serde_json::Value;
@@ -95,22 +96,27 @@ fn a_whole_log_byte_for_byte() {
         || Box::new(Ed25519Signer::parse(case["public_test_skey"].as_str().unwrap()).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let ours = folder.path().join("log");
-    let mut log = Log::open(&ours, signer()).unwrap();
+    let open = || {
+        let storage = std::sync::Arc::new(FolderStorage::open(&ours).unwrap());
+        Log::open(storage, signer(), &mut |_, _| Ok(()), &mut |_, _| Ok(())).unwrap()
+    };
+    let mut log = open();
     let wanted = |name: &str| fs::read(dir.join(name)).unwrap();
-    assert_eq!(log.checkpoint().as_bytes(), wanted("checkpoint.0"));
+    assert_eq!(log.sealed().note().as_bytes(), wanted("checkpoint.0"));
     for (index, leaf) in case["leaves"].as_array().unwrap().iter().enumerate() {
         let size = index + 1;
         // Reopened every time, so that what is on the disk is what counts.
         drop(log);
-        log = Log::open(&ours, signer()).unwrap();
-        log.append(vec![leaf.as_str().unwrap().as_bytes().to_vec()]).unwrap();
-        assert_eq!(log.checkpoint().as_bytes(), wanted(&format!("checkpoint.{size}")));
+        log = open();
+        let _ = log.append(vec![leaf.as_str().unwrap().as_bytes().to_vec()]).unwrap();
+        log.seal(&mut |_, _| Ok(())).unwrap();
+        assert_eq!(log.sealed().note().as_bytes(), wanted(&format!("checkpoint.{size}")));
         for name in [format!("tile/0/000.p/{size}"), format!("tile/entries/000.p/{size}")] {
             assert_eq!(fs::read(ours.join(&name)).unwrap(), wanted(&name), "{name}");
         }
     }
     let key = VerifierKey::parse(case["vkey"].as_str().unwrap()).unwrap();
-    let checkpoint = Checkpoint::parse(key.open(log.checkpoint()).unwrap()).unwrap();
+    let checkpoint = Checkpoint::parse(key.open(log.sealed().note()).unwrap()).unwrap();
     assert_eq!((checkpoint.size, checkpoint.origin.as_str()), (15, key.name()));
     println!("16 checkpoints and 30 tiles are equal");
 }

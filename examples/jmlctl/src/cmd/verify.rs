@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use jml_evidence::note::Checkpoint;
+use jml_evidence::vault::open_all;
 use jml_evidence::verify::{Directory, Trust, TrustReport, Verdict, verify as check};
 
 use super::open;
 use crate::cli::Cli;
 use crate::exit::{CONFIG, Failure, OK, UNVERIFIED};
 use crate::out::{BAD, GOOD, NOTE, Out, styled};
-use crate::project::Project;
+use crate::project::{Project, vault_key};
 
 pub(super) fn verify(cli: &Cli, earlier: Option<&Path>, out: &Out) -> Result<u8, Failure> {
     let project = open(&cli.config, false)?;
@@ -38,7 +39,9 @@ pub(crate) fn verify_project(
         })
         .transpose()?;
     let files = Directory::new(project.config.resolve(&project.config.evidence.dir));
-    Ok(check(&files, &Trust { key: Some(key), earlier }))
+    let opened = open_all(&files, &vault_key(&project.config)?)?;
+    let trust = Trust { key: Some(key), earlier, opened: Some(opened), ..Trust::default() };
+    Ok(check(&files, &trust))
 }
 
 /// Prints a report.

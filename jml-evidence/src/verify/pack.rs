@@ -1,0 +1,187 @@
+//! An auditor's pack: some records with their proofs, and a manifest over every file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64ct::{Base64, Encoding as _};
+use jml_core::canon::{self, Node};
+use jml_core::digest::Digest;
+
+use super::folder::{no_checkpoint, unsigned};
+use super::{Files, Level, Problems, Trust, TrustReport, Verdict};
+use super::{anchors, disclosed, keys, records, runs, sense};
+use crate::merkle::{Hash, leaf_hash, verify_consistency, verify_inclusion};
+use crate::note::{Checkpoint, VerifierKey};
+use crate::proof::{Proof, parse_hashes};
+
+/// Name of the list of files.
+pub(crate) const MANIFEST: &str = "pack.json";
+/// Name of the signature over it.
+pub(crate) const SIGNATURE: &str = "pack.sig";
+/// Version of the layout of packs.
+pub(crate) const PACK_FORMAT: i64 = 1;
+/// Name of the list of members of the population.
+pub(crate) const POPULATION: &str = "population.csv";
+
+/// What is signed for a pack: no checkpoint can look like it.
+pub(crate) fn signed_text(origin: &str, manifest: &[u8]) -> String {
+    format!("jml-evidence/pack/v1\n{origin}\n{}\n", Digest::plain(manifest))
+}
+
+pub(super) fn run(files: &dyn Files, trust: &Trust) -> TrustReport {
+    let Some((note, checkpoint)) = unsigned(files) else { return no_checkpoint() };
+    let entries = entries(files);
+    let numbered = || entries.iter().map(|(index, bytes)| (*index, bytes.as_slice()));
+    let records = records::read(numbered());
+    let fits = |size: u64, said: &Hash| {
+        if size == checkpoint.size {
+            return *said == checkpoint.root;
+        }
+        let proof = consistency(files, size);
+        proof.is_some_and(|it| verify_consistency(size, checkpoint.size, &it, said, &checkpoint.root))
+    };
+    let mut levels = BTreeMap::new();
+    levels.insert(Level::L0, records::canonical(numbered(), &records, &checkpoint.origin));
+    let (disclosures, erased, verdict) = disclosed::of_pack(files, &records);
+    levels.insert(Level::L1, verdict);
+    levels.insert(Level::L2, included(files, &entries, &note, &checkpoint));
+    let (signed, manifest) = manifest(files, &checkpoint.origin);
+    let (verdict, keys) = keys::signature(files, &note, trust, &records, &fits, manifest);
+    levels.insert(Level::L3, with_signature(verdict, signed.as_deref(), &keys));
+    let proof = |old| consistency(files, old);
+    levels.insert(Level::L4, keys::continues(trust.earlier, &checkpoint, proof));
+    let (verdict, seen, windows) = anchors::check(files, trust, &keys, &records, &fits);
+    levels.insert(Level::L5, verdict);
+    let (runs, verdict) = runs::complete(&records, false);
+    levels.insert(Level::L6, verdict);
+    levels.insert(Level::L7, runs::populations(&records, Some(&population(files))));
+    levels.insert(Level::L8, sense::check(&records));
+    TrustReport {
+        origin: checkpoint.origin,
+        size: checkpoint.size,
+        records: records.len() as u64,
+        runs,
+        disclosures,
+        erased,
+        levels,
+        seen,
+        windows,
+    }
+}
+
+fn entries(files: &dyn Files) -> BTreeMap<u64, Vec<u8>> {
+    let names = files.names().into_iter();
+    let of = |name: &str| name.strip_prefix("records/")?.strip_suffix(".json")?.parse().ok();
+    names.filter_map(|name| Some((of(&name)?, files.read(&name)?))).collect()
+}
+
+fn consistency(files: &dyn Files, size: u64) -> Option<Vec<Hash>> {
+    let text = String::from_utf8(files.read(&format!("consistency/{size}.txt"))?).ok()?;
+    parse_hashes(&text)
+}
+
+/// The members of the population, from the pack's list: entry and leaf hash.
+fn population(files: &dyn Files) -> runs::Listed {
+    let text = String::from_utf8(files.read(POPULATION)?).ok()?;
+    let mut out = Vec::new();
+    for line in text.lines().skip(1) {
+        let mut cells = line.split(',');
+        let (entry, leaf) = (cells.next()?.parse().ok()?, cells.next()?);
+        out.push((entry, Base64::decode_vec(leaf).ok()?.try_into().ok()?));
+    }
+    Some(out)
+}
+
+/// L2: each record has a proof under this very checkpoint.
+fn included(
+    files: &dyn Files,
+    entries: &BTreeMap<u64, Vec<u8>>,
+    note: &str,
+    checkpoint: &Checkpoint,
+) -> Verdict {
+    let mut problems = Problems::default();
+    for (index, bytes) in entries {
+        let path = format!("proofs/{index}.tlog-proof");
+        let text = files.read(&path).and_then(|bytes| String::from_utf8(bytes).ok());
+        let Some(proof) = text.as_deref().and_then(Proof::parse) else {
+            problems.add(&path, "it is missing or is no proof");
+            continue;
+        };
+        if proof.index != *index {
+            problems.add(&path, format!("it is of entry {}", proof.index));
+        } else if proof.checkpoint != note {
+            problems.add(&path, "it is under another checkpoint than the pack's");
+        } else {
+            let leaf = leaf_hash(bytes);
+            let (size, root) = (checkpoint.size, &checkpoint.root);
+            if !verify_inclusion(&leaf, *index, size, &proof.hashes, root) {
+                problems.add(format!("records/{index}.json"), "it is not in the tree");
+            }
+        }
+    }
+    for name in files.names() {
+        let index = name.strip_prefix("proofs/").and_then(|n| n.strip_suffix(".tlog-proof"));
+        let known = index.and_then(|n| n.parse().ok()).is_some_and(|n| entries.contains_key(&n));
+        if name.starts_with("proofs/") && !known {
+            problems.add(&name, "it is of no record");
+        }
+    }
+    if entries.is_empty() && problems.is_empty() {
+        return Verdict::NotChecked("there is no record in the pack".to_owned());
+    }
+    problems.verdict()
+}
+
+/// Every file is what the manifest says, and there is no other. Gives back the note that signs the
+/// manifest, if it is one of these bytes.
+fn manifest(files: &dyn Files, origin: &str) -> (Option<String>, Problems) {
+    let mut problems = Problems::default();
+    let bytes = files.read(MANIFEST).unwrap_or_default();
+    let node = if canon::check(&bytes).is_ok() { canon::parse(&bytes).ok() } else { None };
+    let listed = node.as_ref().and_then(|node| node.get("files"));
+    let version = node.as_ref().and_then(|node| node.get("v")).and_then(Node::as_int);
+    let (Some(Node::Object(listed)), Some(PACK_FORMAT)) = (listed, version) else {
+        problems.add(MANIFEST, "it is no manifest of this version");
+        return (None, problems);
+    };
+    let mut left: BTreeSet<String> = files.names().into_iter().collect();
+    left.remove(MANIFEST);
+    left.remove(SIGNATURE);
+    for (name, digest) in listed {
+        left.remove(name);
+        let Some(there) = files.read(name) else {
+            problems.add(name, "it is missing");
+            continue;
+        };
+        if digest.as_str() != Some(Digest::plain(&there).to_string().as_str()) {
+            problems.add(name, "it is not what the manifest names");
+        }
+    }
+    for name in left {
+        problems.add(name, "the manifest does not name it");
+    }
+    let signature = files.read(SIGNATURE).and_then(|bytes| String::from_utf8(bytes).ok());
+    let right = signature.filter(|note| note.starts_with(&signed_text(origin, &bytes)));
+    if right.is_none() {
+        problems.add(SIGNATURE, "it is missing, or signs another manifest");
+    }
+    (right, problems)
+}
+
+/// Adds to L3 that a trusted key signed the manifest.
+fn with_signature(verdict: Verdict, signed: Option<&str>, keys: &[VerifierKey]) -> Verdict {
+    let bad = signed.filter(|note| !keys.iter().any(|key| key.open(note).is_ok()));
+    if keys.is_empty() || bad.is_none() {
+        return verdict;
+    }
+    let problem = super::Problem {
+        at: SIGNATURE.to_owned(),
+        what: "it is not signed by a trusted key".to_owned(),
+    };
+    match verdict {
+        Verdict::Fail(mut list) => {
+            list.push(problem);
+            Verdict::Fail(list)
+        }
+        _ => Verdict::Fail(vec![problem]),
+    }
+}
