@@ -44,7 +44,9 @@ pub enum AnchorError {
         what: String,
     },
     /// A file is there already and says something else.
-    #[error("`{0}` is there already and is of another checkpoint: two roots were signed for one size")]
+    #[error(
+        "`{0}` is there already and is of another checkpoint: two roots were signed for one size"
+    )]
     Split(String),
 }
 
@@ -214,8 +216,7 @@ impl WitnessAnchor {
             .post(&url, "text/plain; charset=utf-8", body.into_bytes())
             .await
             .map_err(unreachable)?;
-        let answer =
-            String::from_utf8(answer).map_err(|_| self.bad("it is not text"))?;
+        let answer = String::from_utf8(answer).map_err(|_| self.bad("it is not text"))?;
         Ok((status, answer))
     }
 }
@@ -298,10 +299,7 @@ impl Anchor for TimestampAnchor {
         _: &(dyn Fn(u64) -> Option<Vec<Hash>> + Sync),
     ) -> Result<Receipt, AnchorError> {
         let mut nonce = [0; 8];
-        self.entropy
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .fill(&mut nonce);
+        self.entropy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).fill(&mut nonce);
         let query = timestamp::query(sealed.note().as_bytes(), nonce);
         let unreachable = |what| AnchorError::Unreachable { anchor: self.url.clone(), what };
         let (status, bytes) = self

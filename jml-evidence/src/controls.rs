@@ -37,9 +37,7 @@ const CATALOGUE_FILE: &str = include_str!("../data/controls.json");
 pub fn catalogue() -> &'static [Control] {
     static CATALOGUE: OnceLock<Vec<Control>> = OnceLock::new();
     // The file is part of the crate and a test reads it, so an empty catalogue cannot be released.
-    CATALOGUE.get_or_init(|| {
-        serde_json::from_str(CATALOGUE_FILE).unwrap_or_default()
-    })
+    CATALOGUE.get_or_init(|| serde_json::from_str(CATALOGUE_FILE).unwrap_or_default())
 }
 
 /// The digest of the catalogue as this version has it: SHA-256 of the file.

@@ -305,7 +305,8 @@ impl Log {
                 let storage = &self.storage;
                 let mut full = |level: u32, index: u64, hashes: &[Hash]| {
                     let path = tiles::path(Some(level), index, WIDTH);
-                    if storage.read(&path).ok().flatten().as_deref() != Some(hashes.as_flattened()) {
+                    if storage.read(&path).ok().flatten().as_deref() != Some(hashes.as_flattened())
+                    {
                         wrong.get_or_insert(path);
                     }
                 };

@@ -267,8 +267,9 @@ impl<'a> Note<'a> {
         let at = note.rfind("\n\n").ok_or(form("it has no signature block"))?;
         let text = note.get(..=at).unwrap_or_default();
         let block = note.get(at + 2..).unwrap_or_default();
-        let block =
-            block.strip_suffix('\n').ok_or(form("its signature block has no line feed at the end"))?;
+        let block = block
+            .strip_suffix('\n')
+            .ok_or(form("its signature block has no line feed at the end"))?;
         let mut signatures = Vec::new();
         for line in block.split('\n') {
             let rest = line

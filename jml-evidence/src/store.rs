@@ -344,8 +344,7 @@ impl EvidenceStore {
         let old = last.zip(self.oldest).is_some_and(|(entry, oldest)| {
             (entry.at - oldest).num_seconds() >= self.cadence.seconds
         });
-        waiting > 0
-            && ((self.cadence.run_end && closed) || waiting >= self.cadence.records || old)
+        waiting > 0 && ((self.cadence.run_end && closed) || waiting >= self.cadence.records || old)
     }
 
     /// Puts the new records of a run into the queue.
@@ -418,9 +417,13 @@ impl EvidenceStore {
                 Owner::Person(who) => self.reference(batch, who)?,
             };
             let text = &disclosure.text;
-            batch
-                .beside
-                .push(self.vault.row(index, &owner, *class, text, self.entropy.as_mut())?);
+            batch.beside.push(self.vault.row(
+                index,
+                &owner,
+                *class,
+                text,
+                self.entropy.as_mut(),
+            )?);
         }
         let state = run.map(|run| self.known.runs.get(run).cloned().unwrap_or_default());
         let mut body = draft.body.clone();
@@ -490,7 +493,10 @@ impl EvidenceStore {
     ///
     /// # Errors
     /// [`StoreError::Vault`].
-    pub fn disclosures(&self, want: &mut dyn FnMut(u64) -> bool) -> Result<Vec<OpenRow>, StoreError> {
+    pub fn disclosures(
+        &self,
+        want: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Vec<OpenRow>, StoreError> {
         Ok(self.vault.rows(self.storage.as_ref(), want)?)
     }
 

@@ -51,8 +51,7 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn query(bytes: &[u8], nonce: [u8; 8]) -> Vec<u8> {
     let imprint = [&SHA256[..], &element(0x04, &imprint(bytes))].concat();
-    let body =
-        [&[2, 1, 1][..], &element(0x30, &imprint), &element(2, &integer(nonce))].concat();
+    let body = [&[2, 1, 1][..], &element(0x30, &imprint), &element(2, &integer(nonce))].concat();
     element(0x30, &body)
 }
 
@@ -123,6 +122,6 @@ mod tests {
         assert_eq!(integer([0; 8]), [0]);
         assert_eq!(integer([0, 0, 0, 0, 0, 0, 0, 0x80]), [0, 0x80]);
         assert_eq!(integer([0, 0, 0, 0, 0, 0, 1, 0]), [1, 0]);
-        assert_eq!(query(b"", [1; 8]).len(), 68);
+        assert_eq!(query(b"", [1; 8]).len(), 66);
     }
 }

@@ -147,9 +147,7 @@ fn open(key: &SecretKey, aad: &[u8], closed: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// How long a disclosed value is kept, at the least.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RetentionClass {
@@ -243,11 +241,9 @@ impl Vault {
     /// Opens a vault that is there; `None` when there is none.
     fn read(storage: &dyn Storage, wrap: &dyn KeyWrap) -> Result<Option<Self>, VaultError> {
         let Some(text) = storage.read(KEY).map_err(io_error(KEY))? else { return Ok(None) };
-        let bytes = Base64UrlUnpadded::decode_vec(String::from_utf8_lossy(&text).trim())
-            .map_err(|_| VaultError::Damaged {
-                path: KEY.to_owned(),
-                line: 1,
-                what: "it is no wrapped key",
+        let bytes =
+            Base64UrlUnpadded::decode_vec(String::from_utf8_lossy(&text).trim()).map_err(|_| {
+                VaultError::Damaged { path: KEY.to_owned(), line: 1, what: "it is no wrapped key" }
             })?;
         let table = wrap.unwrap(&bytes).map_err(VaultError::Key)?;
         let mut vault = Self { table, subjects: BTreeMap::new(), by_identity: BTreeMap::new() };
@@ -299,11 +295,6 @@ impl Vault {
         self.by_identity.get(identity).map(String::as_str)
     }
 
-    /// Whether there is a key for a pseudonym.
-    pub(crate) fn holds(&self, subject: &str) -> bool {
-        self.subjects.contains_key(subject)
-    }
-
     /// Closes a disclosure; the bytes to store.
     pub(crate) fn row(
         &self,
@@ -318,8 +309,8 @@ impl Vault {
         };
         let digest = disclose::digest(text);
         let aad = format!("{subject}\n{digest}");
-        let closed = close(&owner.key, aad.as_bytes(), text.as_bytes(), entropy)
-            .map_err(VaultError::Key)?;
+        let closed =
+            close(&owner.key, aad.as_bytes(), text.as_bytes(), entropy).map_err(VaultError::Key)?;
         let r#box = Base64UrlUnpadded::encode_string(&closed);
         Ok(json(&Row { entry, r#ref: subject.to_owned(), class, digest, r#box }))
     }
@@ -335,8 +326,7 @@ impl Vault {
             let file = storage.read(&path).map_err(io_error(&path))?.unwrap_or_default();
             for (line, bytes) in lines(&file) {
                 let bad = |what| VaultError::Damaged { path: path.clone(), line, what };
-                let row: Row =
-                    serde_json::from_slice(bytes).map_err(|_| bad("it is no row"))?;
+                let row: Row = serde_json::from_slice(bytes).map_err(|_| bad("it is no row"))?;
                 if !want(row.entry) {
                     continue;
                 }
@@ -356,23 +346,29 @@ impl Vault {
         Ok(out)
     }
 
-    /// Destroys the key of a subject and removes its rows. Says how many rows went. Doing it again changes
-    /// nothing.
-    pub(crate) fn erase(
+    /// Destroys the keys of subjects and removes their rows. Says how many rows went. Doing it again
+    /// changes nothing.
+    pub(crate) fn erase_all(
         &mut self,
         storage: &dyn Storage,
-        subject: &str,
+        subjects: &BTreeSet<String>,
     ) -> Result<u64, VaultError> {
-        if let Some(gone) = self.subjects.remove(subject) {
-            self.by_identity.remove(&gone.identity);
+        if subjects.is_empty() {
+            return Ok(0);
         }
-        // The key first: from here on the rows say nothing, also if they are not gone yet.
+        for subject in subjects {
+            if let Some(gone) = self.subjects.remove(subject) {
+                self.by_identity.remove(&gone.identity);
+            }
+        }
+        // The keys first: from here on the rows say nothing, also if they are not gone yet.
         let file = storage.read(SUBJECTS).map_err(io_error(SUBJECTS))?.unwrap_or_default();
         let keep = |bytes: &[u8]| {
-            serde_json::from_slice::<SubjectLine>(bytes).is_ok_and(|line| line.r#ref != subject)
+            let line = serde_json::from_slice::<SubjectLine>(bytes);
+            line.is_ok_and(|line| !subjects.contains(&line.r#ref))
         };
         rewrite(storage, SUBJECTS, &file, &keep)?;
-        remove_rows(storage, &|row| row.r#ref == subject)
+        remove_rows(storage, &|row| subjects.contains(&row.r#ref))
     }
 
     /// Removes the rows of a class up to, and without, an entry. Says how many rows went.
@@ -445,10 +441,7 @@ impl Storage for Reading<'_> {
 
 fn row_files(storage: &dyn Storage) -> Result<Vec<String>, VaultError> {
     let names = storage.names().map_err(io_error(ROWS))?;
-    Ok(names
-        .into_iter()
-        .filter(|name| name.starts_with(ROWS) && !name.ends_with(".tmp"))
-        .collect())
+    Ok(names.into_iter().filter(|name| name.starts_with(ROWS) && !name.ends_with(".tmp")).collect())
 }
 
 fn remove_rows(storage: &dyn Storage, goes: &dyn Fn(&Row) -> bool) -> Result<u64, VaultError> {

@@ -210,7 +210,11 @@ pub fn entries(files: &dyn Files) -> Vec<Vec<u8>> {
 /// Verifies an evidence folder, or an auditor's pack: whichever the files are.
 #[must_use]
 pub fn verify(files: &dyn Files, trust: &Trust) -> TrustReport {
-    if files.read(pack::MANIFEST).is_some() { pack::run(files, trust) } else { folder::run(files, trust) }
+    if files.read(pack::MANIFEST).is_some() {
+        pack::run(files, trust)
+    } else {
+        folder::run(files, trust)
+    }
 }
 
 /// So many problems of one level are named; the rest is counted.

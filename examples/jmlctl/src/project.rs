@@ -20,11 +20,11 @@ use jml_core::time::TzdbZones;
 use jml_engine::feed::{FeedIssue, judge};
 use jml_engine::store::SqliteStore;
 use jml_engine::{Engine, Ports, Silent};
+use jml_evidence::entropy::OsEntropy;
+use jml_evidence::note::{CheckpointSigner as _, Ed25519Signer, VerifierKey};
 use jml_evidence::store::Keys;
 use jml_evidence::vault::LocalKey;
 use jml_evidence::{EvidenceStore, SharedStore};
-use jml_evidence::entropy::OsEntropy;
-use jml_evidence::note::{CheckpointSigner as _, Ed25519Signer, VerifierKey};
 
 use crate::config::Config;
 use crate::exit::{CONFIG, ERROR, Failure};
@@ -65,12 +65,9 @@ impl Project {
         let config = Config::read(config)?;
         let policy = read_policy(&config)?;
         let wrong = |what: String| Failure::new(CONFIG, what);
-        for path in [
-            &config.journal,
-            &config.local.path,
-            &config.evidence.key,
-            &config.evidence.vault_key,
-        ] {
+        for path in
+            [&config.journal, &config.local.path, &config.evidence.key, &config.evidence.vault_key]
+        {
             let path = config.resolve(path);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)

@@ -93,7 +93,13 @@ impl Pass<'_> {
         hidden: Vec<Hidden>,
     ) {
         let (also, seq) = (self.also.clone(), Some(entry.seq));
-        self.out.push(Draft { entry: seq, also, actor, hidden, ..Draft::new(kind, entry.at, body) });
+        self.out.push(Draft {
+            entry: seq,
+            also,
+            actor,
+            hidden,
+            ..Draft::new(kind, entry.at, body)
+        });
     }
 
     fn step(&self, id: &StepId) -> Option<StepBody> {
@@ -102,9 +108,10 @@ impl Pass<'_> {
             StepKind::Change { provider, op, .. } => (action(op), Some(provider.to_string())),
             StepKind::Confirm(it) => ("residual".to_owned(), Some(it.provider.to_string())),
             StepKind::Task(task) => match &task.by_hand {
-                Some(by_hand) => {
-                    (format!("by hand: {}", action(&by_hand.op)), Some(by_hand.provider.to_string()))
-                }
+                Some(by_hand) => (
+                    format!("by hand: {}", action(&by_hand.op)),
+                    Some(by_hand.provider.to_string()),
+                ),
                 None => (format!("task {}", task.key.task), None),
             },
             _ => ("notice".to_owned(), None),
@@ -197,12 +204,7 @@ impl Pass<'_> {
             Fact::BrakeOverridden { batch, why } => {
                 hidden.push(self.hide(Proof, "why", why)?);
                 let outcome = Some(coded("overridden", batch.to_string()));
-                self.push(
-                    entry,
-                    "exception.accepted",
-                    Body { outcome, ..Body::default() },
-                    hidden,
-                );
+                self.push(entry, "exception.accepted", Body { outcome, ..Body::default() }, hidden);
             }
             _ => {}
         }

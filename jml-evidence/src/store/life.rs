@@ -112,7 +112,9 @@ pub enum PopulationError {
     #[error("entry {0} sealed no population")]
     Unknown(u64),
     /// The population is not under a checkpoint, so it could still be changed to fit the seed.
-    #[error("the population of entry {0} is not under a checkpoint yet; seal it, then ask for the seed")]
+    #[error(
+        "the population of entry {0} is not under a checkpoint yet; seal it, then ask for the seed"
+    )]
     Unsealed(u64),
     /// The store failed.
     #[error(transparent)]
@@ -227,10 +229,8 @@ impl EvidenceStore {
         new: Box<dyn CheckpointSigner>,
         at: DateTime<Utc>,
     ) -> Result<Sealed, StoreError> {
-        let change = KeyChange {
-            old: self.log.verifier().to_string(),
-            new: new.verifier().to_string(),
-        };
+        let change =
+            KeyChange { old: self.log.verifier().to_string(), new: new.verifier().to_string() };
         self.seal()?;
         self.log.add_signer(new)?;
         let body = Body { key: Some(change), ..Body::default() };
@@ -372,7 +372,8 @@ impl EvidenceStore {
         // The record first: if the machine stops between the two, opening the store finishes it.
         self.note("log_integrity", Some(&wish.who), &[draft])?;
         self.seal()?;
-        let gone = self.vault.erase(self.storage.as_ref(), &name).map_err(StoreError::from)?;
+        let names = BTreeSet::from([name]);
+        let gone = self.vault.erase_all(self.storage.as_ref(), &names).map_err(StoreError::from)?;
         Ok(gone)
     }
 
@@ -391,13 +392,15 @@ impl EvidenceStore {
         let edge = self.first_entry_from(&instant(before))?;
         let held: BTreeSet<String> = self.known.holds.values().cloned().collect();
         let rows = self.disclosures(&mut |entry| entry < edge)?;
-        let goes = |row: &&crate::vault::OpenRow| row.class == class && !held.contains(&row.subject);
+        let goes =
+            |row: &&crate::vault::OpenRow| row.class == class && !held.contains(&row.subject);
         let rows = rows.iter().filter(goes).count() as u64;
         if rows == 0 {
             return Ok(0);
         }
         let class_name = Some(class.as_str());
-        let erasure = Erased { scope: "class", class: class_name, before: edge, rows, approvals: 0 };
+        let erasure =
+            Erased { scope: "class", class: class_name, before: edge, rows, approvals: 0 };
         let body = Body { erasure: Some(erasure), ..Body::default() };
         self.note("log_integrity", None, &[Draft::new("erasure.executed", at, body)])?;
         self.seal()?;
@@ -419,11 +422,11 @@ impl EvidenceStore {
 
     /// Removes what the log says was erased and a crash left.
     pub(super) fn finish_erasures(&mut self) -> Result<(), StoreError> {
-        let left: Vec<String> =
-            self.known.erased.iter().filter(|name| self.vault.holds(name)).cloned().collect();
-        for name in left {
-            self.vault.erase(self.storage.as_ref(), &name)?;
-        }
+        // The key may be gone and the rows still be there, so the key alone does not tell.
+        let erased = std::mem::take(&mut self.known.erased);
+        let done = self.vault.erase_all(self.storage.as_ref(), &erased);
+        self.known.erased = erased;
+        done?;
         let held: BTreeSet<String> = self.known.holds.values().cloned().collect();
         for (class, before) in self.known.expired.clone() {
             let class = [RetentionClass::Proof, RetentionClass::Detail]

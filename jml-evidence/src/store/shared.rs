@@ -96,10 +96,7 @@ impl SharedStore {
     ///
     /// # Errors
     /// As `act`.
-    pub fn with<T, E>(
-        &self,
-        act: impl FnOnce(&mut EvidenceStore) -> Result<T, E>,
-    ) -> Result<T, E>
+    pub fn with<T, E>(&self, act: impl FnOnce(&mut EvidenceStore) -> Result<T, E>) -> Result<T, E>
     where
         E: From<StoreError>,
     {

@@ -67,7 +67,11 @@ pub(super) fn check(
                             let by = by_size.entry(size).or_default();
                             by.insert("time stamp".to_owned(), time);
                         }
-                        _ => *others.entry("time stamps, to be checked by `openssl ts`").or_default() += 1,
+                        _ => {
+                            *others
+                                .entry("time stamps, to be checked by `openssl ts`")
+                                .or_default() += 1
+                        }
                     }
                 }
                 Some(_) => problems.add(&path, "it is a time stamp of something else"),
@@ -80,7 +84,9 @@ pub(super) fn check(
         }
         let note = String::from_utf8(bytes).unwrap_or_default();
         let right = Checkpoint::of_note(&note).is_ok_and(|it| {
-            it.size == size && keys.iter().all(|key| key.name() == it.origin) && fits(size, &it.root)
+            it.size == size
+                && keys.iter().all(|key| key.name() == it.origin)
+                && fits(size, &it.root)
         });
         let (Ok(parsed), true) = (Note::parse(&note), right) else {
             problems.add(&path, "it is no checkpoint of this log, or of another history of it");

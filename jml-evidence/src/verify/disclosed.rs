@@ -99,7 +99,8 @@ pub(super) fn of_folder(
     }
     let count = rows.len() as u64;
     let Some(opened) = opened else {
-        let why = format!("{count} disclosures are in the closed vault; only its owner can open them");
+        let why =
+            format!("{count} disclosures are in the closed vault; only its owner can open them");
         return (count, gone, problems.or_not_checked(why));
     };
     for (entry, text) in opened {

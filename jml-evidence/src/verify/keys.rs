@@ -29,9 +29,9 @@ fn follow(
             continue;
         };
         let checkpoint = Checkpoint::of_note(&note);
-        let right = checkpoint.as_ref().is_ok_and(|it| {
-            it.size == size && it.origin == trusted.name() && fits(size, &it.root)
-        });
+        let right = checkpoint
+            .as_ref()
+            .is_ok_and(|it| it.size == size && it.origin == trusted.name() && fits(size, &it.root));
         let (Ok(parsed), true) = (Note::parse(&note), right) else {
             problems.add(&name, "it is no checkpoint of this log");
             continue;
@@ -83,8 +83,7 @@ pub(super) fn signature(
             for line in &parsed.signatures {
                 // A line by somebody unknown would be a change that nobody notices.
                 let mut hits = keys.iter().filter(|key| {
-                    let alone =
-                        Note { text: parsed.text, signatures: vec![line.clone()] };
+                    let alone = Note { text: parsed.text, signatures: vec![line.clone()] };
                     key.check_note(&alone).is_ok()
                 });
                 match hits.next() {

@@ -37,7 +37,9 @@ pub(super) fn run(files: &dyn Files, trust: &Trust) -> TrustReport {
             return *said == checkpoint.root;
         }
         let proof = consistency(files, size);
-        proof.is_some_and(|it| verify_consistency(size, checkpoint.size, &it, said, &checkpoint.root))
+        proof.is_some_and(|it| {
+            verify_consistency(size, checkpoint.size, &it, said, &checkpoint.root)
+        })
     };
     let mut levels = BTreeMap::new();
     levels.insert(Level::L0, records::canonical(numbered(), &records, &checkpoint.origin));

@@ -148,7 +148,9 @@ fn drawn(
     let body = record.get("body").and_then(|body| body.get("sample")).ok_or("it is no sample")?;
     let of = number(body, &["population"]).ok_or("it is of no population")?;
     let seed = text(body, &["seed"]).ok_or("it has no seed")?;
-    let Some(Node::List(said)) = body.get("entries") else { return Err("it has no entries".into()) };
+    let Some(Node::List(said)) = body.get("entries") else {
+        return Err("it has no entries".into());
+    };
     let said: Vec<u64> =
         said.iter().filter_map(|n| n.as_int().and_then(|n| u64::try_from(n).ok())).collect();
     let (members, root) = known.get(&of).ok_or("its population is not sealed before it")?;

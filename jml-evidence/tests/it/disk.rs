@@ -100,7 +100,8 @@ impl SimDisk {
                 Crash::Kept => inode.now.clone(),
                 // An appended file is cut anywhere behind what is safe; a rewritten one anywhere.
                 Crash::Torn(_) => {
-                    let least = if inode.now.starts_with(&inode.safe) { inode.safe.len() } else { 0 };
+                    let least =
+                        if inode.now.starts_with(&inode.safe) { inode.safe.len() } else { 0 };
                     let most = inode.now.len();
                     let cut = least + seed(0x51ed) as usize % (most - least + 1);
                     inode.now[..cut].to_vec()

@@ -84,7 +84,9 @@ fn root(size: u64) -> merkle::Hash {
 fn work(log: &mut Log, from: u64) -> (u64, Result<(), LogError>) {
     let mut safe = from;
     let mut go = || {
-        for (batch, seals) in [(3, false), (2, true), (1, false), (0, true), (300, true), (2, false)] {
+        for (batch, seals) in
+            [(3, false), (2, true), (1, false), (0, true), (300, true), (2, false)]
+        {
             let more = (safe..safe + batch).map(entry).collect();
             let _ = log.append(more)?;
             safe += batch;
@@ -133,7 +135,9 @@ fn a_crash_at_every_operation() {
             // What the dead process signed must stay true, and each of these worlds is one of its own.
             let mine = Arc::new(Mutex::new(Signed(signed.lock().unwrap().0.clone())));
             let (log, entries) = opened_by(&after, Box::new(Remembering(*signer(), mine)))
-                .unwrap_or_else(|e| panic!("after operation {stop} ({}), {how:?}: {e}", disk.last()));
+                .unwrap_or_else(|e| {
+                    panic!("after operation {stop} ({}), {how:?}: {e}", disk.last())
+                });
             let at = format!("after operation {stop} ({}), {how:?}", disk.last());
             assert!(entries.len() as u64 >= safe, "{at}: {} of {safe}", entries.len());
             // Each is there once, in order, and nothing else is.
@@ -149,7 +153,9 @@ fn a_crash_at_every_operation() {
         }
     }
     println!("{total} operations, stopped before each; {} different ones", seen.len());
-    for what in ["append wal", "sync wal", "sync folder ", "rename last_signed", "rename checkpoint"] {
+    for what in
+        ["append wal", "sync wal", "sync folder ", "rename last_signed", "rename checkpoint"]
+    {
         assert!(seen.contains_key(what), "no crash after `{what}`");
     }
 }
@@ -305,7 +311,9 @@ fn proofs_from_tiles() {
         let proof = log.prove_consistency(old).unwrap();
         assert!(verify_consistency(old, 700, &proof, &root(old), &top), "{old}");
     }
-    assert!(log.prove(700).is_err() && log.entry(700).is_err() && log.prove_consistency(701).is_err());
+    assert!(
+        log.prove(700).is_err() && log.entry(700).is_err() && log.prove_consistency(701).is_err()
+    );
 }
 
 #[test]

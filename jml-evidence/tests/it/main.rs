@@ -7,8 +7,10 @@
 )]
 
 mod disk;
+mod journals;
 mod log;
 mod merkle;
+mod store;
 mod vectors;
 
 use std::path::PathBuf;

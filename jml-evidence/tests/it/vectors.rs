@@ -6,9 +6,9 @@ use std::path::Path;
 use base64ct::{Base64, Encoding as _};
 use jml_core::canon;
 use jml_evidence::log::Log;
-use jml_evidence::storage::FolderStorage;
 use jml_evidence::merkle::{Hash, verify_consistency, verify_inclusion};
 use jml_evidence::note::{Checkpoint, Ed25519Signer, VerifierKey};
+use jml_evidence::storage::FolderStorage;
 use serde_json::Value;
 
 use crate::shared;
