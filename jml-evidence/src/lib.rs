@@ -16,11 +16,13 @@ pub mod proof;
 mod record;
 mod run_root;
 pub mod schema;
+pub mod sla;
 #[cfg(feature = "fs")]
 pub mod storage;
 #[cfg(feature = "fs")]
 pub mod store;
 pub mod tiles;
+pub mod timeliness;
 pub mod timestamp;
 #[cfg(feature = "fs")]
 pub mod vault;

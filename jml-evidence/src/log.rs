@@ -57,7 +57,6 @@ pub enum LogError {
 
 /// Entries that survive a crash of the process and of the machine, and are not under a checkpoint yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "durable entries are not under a checkpoint before the next seal"]
 pub struct Durable {
     first: u64,
     count: u64,

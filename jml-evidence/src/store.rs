@@ -16,7 +16,7 @@ use jml_core::journal::{Entry, Fact};
 use serde::Serialize;
 
 use crate::RECORD_FORMAT;
-use crate::controls;
+use crate::controls::{self, Framework};
 use crate::entropy::Entropy;
 use crate::log::{Durable, Log, LogError, Sealed};
 use crate::merkle::{Hash, leaf_hash};
@@ -94,6 +94,7 @@ pub struct EvidenceStore {
     vault: Vault,
     entropy: Box<dyn Entropy>,
     cadence: Cadence,
+    frameworks: BTreeSet<Framework>,
     known: Known,
     /// Time of the oldest record that is not sealed.
     oldest: Option<DateTime<Utc>>,
@@ -294,7 +295,8 @@ impl EvidenceStore {
         let log = Log::open(Arc::clone(&storage), signer, &mut visit, &mut vault::settle)?;
         let vault = Vault::open(storage.as_ref(), wrap.as_ref(), entropy.as_mut())?;
         let (cadence, oldest) = (Cadence::default(), None);
-        let mut store = Self { storage, log, vault, entropy, cadence, known, oldest };
+        let frameworks = Framework::usual();
+        let mut store = Self { storage, log, vault, entropy, cadence, frameworks, known, oldest };
         store.finish_erasures()?;
         Ok(store)
     }
@@ -303,6 +305,13 @@ impl EvidenceStore {
     #[must_use]
     pub const fn with_cadence(mut self, cadence: Cadence) -> Self {
         self.cadence = cadence;
+        self
+    }
+
+    /// Names the controls of these frameworks on closed runs, instead of the usual ones.
+    #[must_use]
+    pub fn with_frameworks(mut self, frameworks: BTreeSet<Framework>) -> Self {
+        self.frameworks = frameworks;
         self
     }
 
@@ -432,7 +441,7 @@ impl EvidenceStore {
             closing.run_root = run_root(&state.leaves);
             closing.controls = Controls {
                 map: controls::map_digest(),
-                ids: controls::ids_for("run.closed", event, &draft.also),
+                ids: controls::ids_for(&self.frameworks, "run.closed", event, &draft.also),
             };
         }
         let counter = (draft.kind.to_owned(), event.to_owned());

@@ -88,7 +88,7 @@ fn work(log: &mut Log, from: u64) -> (u64, Result<(), LogError>) {
             [(3, false), (2, true), (1, false), (0, true), (300, true), (2, false)]
         {
             let more = (safe..safe + batch).map(entry).collect();
-            let _ = log.append(more)?;
+            log.append(more)?;
             safe += batch;
             if seals {
                 log.seal(&mut |_, _| Ok(()))?;
@@ -187,8 +187,8 @@ fn damage_in_the_middle_refuses_to_start() {
     let (mut log, _) = opened(&disk).unwrap();
     work(&mut log, 0).1.unwrap();
     // Two batches that are durable and not sealed.
-    let _ = log.append(vec![entry(308)]).unwrap();
-    let _ = log.append(vec![entry(309)]).unwrap();
+    log.append(vec![entry(308)]).unwrap();
+    log.append(vec![entry(309)]).unwrap();
     drop(log);
     let files = disk.files();
     let mut refused = 0;
@@ -225,20 +225,20 @@ fn damage_in_the_middle_refuses_to_start() {
 fn never_two_roots_of_one_size() {
     let disk = SimDisk::default();
     let (mut log, _) = opened(&disk).unwrap();
-    let _ = log.append(vec![entry(0)]).unwrap();
+    log.append(vec![entry(0)]).unwrap();
     log.seal(&mut |_, _| Ok(())).unwrap();
-    let _ = log.append(vec![entry(1)]).unwrap();
+    log.append(vec![entry(1)]).unwrap();
     log.seal(&mut |_, _| Ok(())).unwrap();
     drop(log);
     // Somebody puts everything back to an earlier day but the one file that says what was signed.
     let other = SimDisk::default();
     let (mut log, _) = opened(&other).unwrap();
-    let _ = log.append(vec![entry(0)]).unwrap();
+    log.append(vec![entry(0)]).unwrap();
     log.seal(&mut |_, _| Ok(())).unwrap();
     let last = disk.files()["last_signed"].clone();
     other.tamper("last_signed", |bytes| *bytes = last.clone());
     // A running log notices when it signs.
-    let _ = log.append(vec![b"another second entry".to_vec()]).unwrap();
+    log.append(vec![b"another second entry".to_vec()]).unwrap();
     let error = log.seal(&mut |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("another root of this size was signed"), "{error}");
     drop(log);
@@ -297,7 +297,7 @@ fn proofs_from_tiles() {
     let disk = SimDisk::default();
     let (mut log, _) = opened(&disk).unwrap();
     for (from, to) in [(0, 5), (5, 260), (260, 700)] {
-        let _ = log.append((from..to).map(entry).collect()).unwrap();
+        log.append((from..to).map(entry).collect()).unwrap();
         log.seal(&mut |_, _| Ok(())).unwrap();
     }
     let top = root(700);
@@ -327,12 +327,12 @@ fn one_writer_and_one_key() {
     // A lock that somebody removed keeps nobody out; the fence does.
     let disk = SimDisk::default();
     let (mut first, _) = opened(&disk).unwrap();
-    let _ = first.append(vec![entry(0)]).unwrap();
+    first.append(vec![entry(0)]).unwrap();
     let (mut second, seen) = opened(&disk).unwrap();
     assert_eq!(seen, [entry(0)]);
     assert!(matches!(first.append(vec![entry(7)]), Err(LogError::Fenced)));
     assert!(matches!(first.seal(&mut |_, _| Ok(())), Err(LogError::Broken)));
-    let _ = second.append(vec![entry(1)]).unwrap();
+    second.append(vec![entry(1)]).unwrap();
     let sealed: Sealed = second.seal(&mut |_, _| Ok(())).unwrap();
     assert_eq!(sealed.checkpoint().root, root(2));
     drop(second);

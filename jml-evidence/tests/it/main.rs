@@ -6,6 +6,7 @@
     reason = "a test may stop, and says what it skipped"
 )]
 
+mod controls;
 mod disk;
 mod journals;
 mod log;

@@ -108,7 +108,7 @@ fn a_whole_log_byte_for_byte() {
         // Reopened every time, so that what is on the disk is what counts.
         drop(log);
         log = open();
-        let _ = log.append(vec![leaf.as_str().unwrap().as_bytes().to_vec()]).unwrap();
+        log.append(vec![leaf.as_str().unwrap().as_bytes().to_vec()]).unwrap();
         log.seal(&mut |_, _| Ok(())).unwrap();
         assert_eq!(log.sealed().note().as_bytes(), wanted(&format!("checkpoint.{size}")));
         for name in [format!("tile/0/000.p/{size}"), format!("tile/entries/000.p/{size}")] {

@@ -15,7 +15,7 @@ use jml_core::plan::LifecycleKind;
 use jml_diff::Verdict;
 use jml_engine::{EngineError, Request, RunReport, Selection, Vote};
 use jml_evidence::certificate::certificate;
-use jml_evidence::controls::coverage;
+use jml_evidence::controls::{Framework, State, coverage};
 use jml_evidence::verify::{Directory, entries};
 use serde_json::json;
 
@@ -491,14 +491,17 @@ impl<'a> Year<'a> {
             }
         }
         let dir = self.project.config.resolve(&self.project.config.evidence.dir);
-        let covered = coverage(&entries(&Directory::new(dir)));
+        let log = entries(&Directory::new(dir));
+        let frameworks = Framework::all().collect();
+        let covered = coverage(log.iter().map(Vec::as_slice), &frameworks, None);
         self.out.line("");
         self.out.line(styled(BOLD, "Controls for which the log holds records"));
         let head = ["framework", "proven", "partly", "not by this log"];
         let mut rows = vec![head.iter().map(|h| format!(" {h}")).collect::<Vec<_>>()];
-        for (framework, coverage) in &covered {
-            let counts = [coverage.proven.len(), coverage.partly.len(), coverage.not_here.len()];
-            let mut row = vec![format!(" {framework}")];
+        for (framework, controls) in &covered {
+            let counts = [State::Proven, State::Partly, State::NotHere]
+                .map(|state| controls.iter().filter(|it| it.state == state).count());
+            let mut row = vec![format!(" {}", framework.title())];
             row.extend(counts.iter().map(|n| format!(" {n}")));
             rows.push(row);
         }
