@@ -10,6 +10,8 @@ pub mod entropy;
 pub mod log;
 pub mod merkle;
 pub mod note;
+#[cfg(feature = "pack")]
+pub mod pack;
 pub mod population;
 pub mod proof;
 #[cfg(feature = "fs")]

@@ -596,6 +596,15 @@ impl Log {
         self.signer.verifier()
     }
 
+    /// Signs a text that no checkpoint can look like.
+    #[cfg(feature = "pack")]
+    pub(crate) fn sign_text(&self, text: &str) -> Result<String, LogError> {
+        let key = self.signer.verifier();
+        let signature = self.signer.sign(text.as_bytes()).map_err(LogError::Sign)?;
+        key.check(text, &signature).map_err(|e| LogError::Sign(e.to_string()))?;
+        Ok(Note::write(text, &[key.line(&signature)]))
+    }
+
     /// Where its files are.
     #[must_use]
     pub fn storage(&self) -> &dyn Storage {

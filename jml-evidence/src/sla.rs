@@ -15,6 +15,8 @@ pub struct Limit {
     pub seconds: i64,
     /// Where it is said.
     pub source: &'static str,
+    /// The statement that it is about, as OSCAL names it.
+    pub statement: &'static str,
     /// Whether the text gives the figure. Where it says `immediately`, the figure is ours.
     pub stated: bool,
 }
@@ -39,30 +41,80 @@ pub enum Preset {
 const HOUR: i64 = 3600;
 
 const FEDRAMP_HIGH: [Limit; 3] = [
-    Limit { event: "leaver", seconds: HOUR, source: "FedRAMP High PS-4 a", stated: true },
-    Limit { event: "dismissal", seconds: HOUR, source: "FedRAMP High AC-2(13)", stated: true },
-    Limit { event: "mover", seconds: 24 * HOUR, source: "FedRAMP High PS-5 b", stated: true },
+    Limit {
+        event: "leaver",
+        seconds: HOUR,
+        source: "FedRAMP High PS-4 a",
+        statement: "ps-4_smt.a",
+        stated: true,
+    },
+    Limit {
+        event: "dismissal",
+        seconds: HOUR,
+        source: "FedRAMP High AC-2(13)",
+        statement: "ac-2.13_smt",
+        stated: true,
+    },
+    Limit {
+        event: "mover",
+        seconds: 24 * HOUR,
+        source: "FedRAMP High PS-5 b",
+        statement: "ps-5_smt.b",
+        stated: true,
+    },
 ];
 const FEDRAMP_MODERATE: [Limit; 3] = [
-    Limit { event: "leaver", seconds: 4 * HOUR, source: "FedRAMP Moderate PS-4 a", stated: true },
-    Limit { event: "dismissal", seconds: HOUR, source: "FedRAMP Moderate AC-2(13)", stated: true },
-    Limit { event: "mover", seconds: 24 * HOUR, source: "FedRAMP Moderate PS-5 b", stated: true },
+    Limit {
+        event: "leaver",
+        seconds: 4 * HOUR,
+        source: "FedRAMP Moderate PS-4 a",
+        statement: "ps-4_smt.a",
+        stated: true,
+    },
+    Limit {
+        event: "dismissal",
+        seconds: HOUR,
+        source: "FedRAMP Moderate AC-2(13)",
+        statement: "ac-2.13_smt",
+        stated: true,
+    },
+    Limit {
+        event: "mover",
+        seconds: 24 * HOUR,
+        source: "FedRAMP Moderate PS-5 b",
+        statement: "ps-5_smt.b",
+        stated: true,
+    },
 ];
 const PCI: [Limit; 1] = [Limit {
     event: "leaver",
     seconds: HOUR,
     source: "PCI DSS 4.0.1 8.2.5 (immediately)",
+    statement: "pci-dss-4.0.1_8.2.5",
     stated: false,
 }];
 const IPSIE: [Limit; 2] = [
     // Five minutes to propagate, five for the application to act.
-    Limit { event: "leaver", seconds: 600, source: "OpenID IPSIE AL1", stated: true },
-    Limit { event: "dismissal", seconds: 600, source: "OpenID IPSIE AL1", stated: true },
+    Limit {
+        event: "leaver",
+        seconds: 600,
+        source: "OpenID IPSIE AL1",
+        statement: "ipsie_al1",
+        stated: true,
+    },
+    Limit {
+        event: "dismissal",
+        seconds: 600,
+        source: "OpenID IPSIE AL1",
+        statement: "ipsie_al1",
+        stated: true,
+    },
 ];
 const HIPAA: [Limit; 1] = [Limit {
     event: "leaver",
     seconds: HOUR,
     source: "45 CFR 164.308(a)(9) as proposed, 90 FR 898",
+    statement: "hipaa_164.308.a.9",
     stated: true,
 }];
 

@@ -509,6 +509,12 @@ impl EvidenceStore {
         Ok(self.vault.rows(self.storage.as_ref(), want)?)
     }
 
+    /// The entries that open the runs of a sealed population.
+    #[cfg(feature = "pack")]
+    pub(crate) fn members_of(&self, population: u64) -> Option<Vec<u64>> {
+        self.known.populations.get(&population).map(|(members, _)| members.clone())
+    }
+
     /// The pseudonym under which somebody is in the records, if they are.
     #[must_use]
     pub fn pseudonym(&self, who: &IdentityId) -> Option<&str> {

@@ -21,6 +21,8 @@ use crate::merkle::Hash;
 use crate::note::VerifierKey;
 
 pub use anchors::{Seen, Window};
+#[cfg(feature = "pack")]
+pub(crate) use pack::{MANIFEST, PACK_FORMAT, POPULATION, SIGNATURE, signed_text};
 
 /// Named files, as they lie in an evidence folder.
 pub trait Files: Sync {

@@ -45,6 +45,17 @@ impl<'a> Erased<'a> {
 /// What L1 came to: disclosures looked at, disclosures erased, and the verdict.
 pub(super) type Found = (u64, u64, Verdict);
 
+/// A file of lines; what is none is a problem.
+fn lines_of(files: &dyn Files, name: &str, problems: &mut Problems) -> String {
+    match String::from_utf8(files.read(name).unwrap_or_default()) {
+        Ok(text) if text.is_empty() || text.ends_with('\n') => text,
+        _ => {
+            problems.add(name, "it is no file of whole lines of text");
+            String::new()
+        }
+    }
+}
+
 /// The disclosures of a folder, opened by its owner or not.
 pub(super) fn of_folder(
     files: &dyn Files,
@@ -55,7 +66,7 @@ pub(super) fn of_folder(
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();
     for name in files.names() {
         let Some(bundle) = name.strip_prefix("vault/rows/") else { continue };
-        let file = String::from_utf8(files.read(&name).unwrap_or_default()).unwrap_or_default();
+        let file = lines_of(files, &name, &mut problems);
         for (line, row) in file.lines().enumerate() {
             let row = canon::parse(row.as_bytes()).ok();
             let entry = row.as_ref().and_then(|row| number(row, &["entry"]));
@@ -122,7 +133,7 @@ pub(super) fn of_pack(files: &dyn Files, records: &Records) -> Found {
     for name in files.names() {
         let Some(entry) = name.strip_prefix("disclosures/") else { continue };
         let entry: Option<u64> = entry.strip_suffix(".txt").and_then(|n| n.parse().ok());
-        let file = String::from_utf8(files.read(&name).unwrap_or_default()).unwrap_or_default();
+        let file = lines_of(files, &name, &mut problems);
         let record = entry.and_then(|entry| records.get(&entry));
         let Some(record) = record else {
             problems.add(&name, "its record is not in the pack");

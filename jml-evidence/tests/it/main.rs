@@ -11,6 +11,7 @@ mod disk;
 mod journals;
 mod log;
 mod merkle;
+mod pack;
 mod store;
 mod vectors;
 
