@@ -1,7 +1,7 @@
 //! Randomness as an argument: nonces, salts and pseudonyms.
 
 /// A source of bytes that nobody can guess.
-pub trait Entropy: Send {
+pub trait Entropy: Send + Sync {
     /// Fills a buffer.
     fn fill(&mut self, buffer: &mut [u8]);
 }

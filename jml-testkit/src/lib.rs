@@ -15,6 +15,8 @@ pub mod script;
 pub mod stores;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+#[cfg(feature = "evidence")]
+pub mod witness;
 
 pub use clock::ManualClock;
 pub use log::CallLog;
