@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit;
@@ -112,12 +112,147 @@ pub(crate) enum Command {
     },
     /// Show accounts that belong to nobody known, or perhaps to somebody.
     Orphans,
-    /// Verify the evidence.
-    Verify {
-        /// A checkpoint that was kept from before; the log must continue it.
+    /// Verify the evidence of the project, or a pack that somebody was given.
+    Verify(VerifyArgs),
+    /// Make what an auditor asks for: a population, a sample of it, a pack with proofs.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Look after the evidence: anchors, keys, holds, erasure.
+    #[command(subcommand)]
+    Evidence(Evidence),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// A checkpoint that was kept from before; the log must continue it.
+    #[arg(long)]
+    pub(crate) earlier: Option<PathBuf>,
+    /// A pack to verify instead of the project. Needs no project.
+    #[arg(long, requires = "key")]
+    pub(crate) pack: Option<PathBuf>,
+    /// The public key of the log, name+hash+key, got from somewhere else than the pack.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The public key of a witness that you trust; may be given more than once.
+    #[arg(long = "witness", value_name = "KEY")]
+    pub(crate) witnesses: Vec<String>,
+    /// How many of the witnesses must have signed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) quorum: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Seal who belongs to an event in a period, compared with the feed.
+    Population {
+        /// joiner, mover or leaver.
+        event: String,
+        /// First day, UTC.
         #[arg(long)]
-        earlier: Option<PathBuf>,
+        from: NaiveDate,
+        /// Last day, UTC.
+        #[arg(long)]
+        to: NaiveDate,
     },
+    /// Draw a sample from a sealed population with the auditor's seed.
+    Sample {
+        /// The entry that `population` printed.
+        population: u64,
+        /// What the auditor says after the population was sealed.
+        #[arg(long)]
+        seed: String,
+        /// How many.
+        #[arg(long, default_value_t = 25)]
+        size: u64,
+    },
+    /// Write a pack: records of the sample with proofs, workpaper, report, verifiers.
+    Pack {
+        /// The entry that `population` printed.
+        population: u64,
+        /// The entry that `sample` printed; everybody if left out.
+        #[arg(long)]
+        sample: Option<u64>,
+        /// Values to open, such as identity,actor,before,after,why; nothing if left out.
+        #[arg(long, value_delimiter = ',')]
+        disclose: Vec<String>,
+        /// Limits to look at: fedramp-high, fedramp-moderate, pci, ipsie, hipaa-proposed.
+        #[arg(long, value_delimiter = ',')]
+        limits: Vec<String>,
+        /// Checkpoints that the auditor kept; the pack proves that it continues them.
+        #[arg(long)]
+        earlier: Vec<PathBuf>,
+        /// A title for people.
+        #[arg(long, default_value = "Identity lifecycle evidence")]
+        title: String,
+        /// Where; must not be there or be empty.
+        out: PathBuf,
+    },
+    /// Show how far the records cover each framework's controls.
+    Coverage {
+        /// One framework in detail, such as soc2 or iso-27001-2022.
+        framework: Option<String>,
+    },
+    /// Show how soon each target did what was asked of it.
+    Timeliness {
+        /// Limits to look at.
+        #[arg(long, value_delimiter = ',')]
+        limits: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Evidence {
+    /// Say that the log is alive, also when nothing happened. For a daily timer.
+    Heartbeat,
+    /// Put the present checkpoint where the log's owner cannot change it later.
+    Anchor {
+        /// A write-once directory: a share, an auditor's folder.
+        #[arg(long)]
+        drop: PathBuf,
+    },
+    /// Forbid to erase somebody until the hold is released.
+    Hold {
+        /// The person's id.
+        person: String,
+        /// The case.
+        #[arg(long)]
+        case: String,
+        /// Who says so.
+        #[arg(long)]
+        by: String,
+    },
+    /// End a hold.
+    Release {
+        /// The person's id.
+        person: String,
+        /// The hold, as `hold` printed it.
+        hold: String,
+        /// Who says so.
+        #[arg(long)]
+        by: String,
+    },
+    /// Erase what the evidence says about somebody. Proofs stay; values go for ever.
+    Erase {
+        /// The person's id.
+        person: String,
+        /// On what ground.
+        #[arg(long)]
+        basis: String,
+        /// Who approved it: at least two, and not the person.
+        #[arg(long = "by", required = true)]
+        approved_by: Vec<String>,
+    },
+    /// Let values go that are older than so many days: whole plans, accounts before and after.
+    Expire {
+        /// Days to keep.
+        #[arg(long)]
+        days: i64,
+        /// Also who, why and who approved it, not only the details.
+        #[arg(long)]
+        proof: bool,
+    },
+    /// Change the log's key: the old one hands over to a new one.
+    RotateKey,
 }
 
 #[derive(Args, Debug)]

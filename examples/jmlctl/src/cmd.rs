@@ -1,5 +1,7 @@
 //! The commands.
 
+pub(crate) mod audit;
+pub(crate) mod evidence;
 mod init;
 mod runs;
 pub(crate) mod verify;
@@ -48,7 +50,9 @@ pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
         Command::Status => runs::status(cli, out),
         Command::Show { run, dot } => runs::show(cli, run, *dot, out),
         Command::Orphans => orphans(cli, out),
-        Command::Verify { earlier } => verify::verify(cli, earlier.as_deref(), out),
+        Command::Verify(args) => verify::verify(cli, args, out),
+        Command::Audit(what) => audit::audit(cli, what, out),
+        Command::Evidence(what) => evidence::evidence(cli, what, out),
     }
 }
 

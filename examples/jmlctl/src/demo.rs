@@ -8,6 +8,8 @@ mod story;
 use std::fs;
 use std::path::Path;
 
+use jml_evidence::verify::{Directory, Trust, verify};
+
 use crate::cmd::verify::{show, verify_project};
 use crate::exit::{CONFIG, Failure, OK, UNVERIFIED};
 use crate::out::{BOLD, Out, styled};
@@ -36,14 +38,18 @@ pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
     make(MARK, "This folder is replaced by the next `jmlctl demo`.\n")?;
     make("jml.toml", include_str!("../template/jml.toml"))?;
     make("policy.yaml", include_str!("../template/policy.yaml"))?;
+    fs::create_dir_all(dir.join("outside")).map_err(|e| wrong(format!("cannot make it: {e}")))?;
 
     let quiet = Out::silent();
     let told = if json { &quiet } else { out };
     let mut year = story::Year::begin(dir, told, out)?;
     year.play()?;
+    let key = year.audit()?;
     let totals = year.finish()?;
-    let report = verify_project(year.project(), None)?;
-    let ok = report.is_ok();
+    let report = verify_project(year.project(), None, Trust::default())?;
+    let trust = Trust { key: Some(key), ..Trust::default() };
+    let pack = verify(&Directory::new(dir.join("audit")), &trust);
+    let ok = report.is_ok() && pack.is_ok();
     if json {
         out.json(
             &serde_json::json!({ "version": 1, "ok": ok, "totals": totals, "report": report }),
@@ -52,6 +58,8 @@ pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
         out.line("");
         out.line(styled(BOLD, "Verification"));
         show(&report, out);
+        out.line("The auditor's pack");
+        show(&pack, out);
         out.line("");
         out.line(styled(BOLD, "Where to look"));
         let shown = dir.display();
@@ -61,10 +69,15 @@ pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
         out.line(format!(
             "  {shown}/evidence          the log; give it away and keep {shown}/state/log.key"
         ));
+        out.line(format!("  {shown}/audit/report.html what an auditor reads; VERIFY.md beside it"));
+        out.line(format!("  {shown}/outside           what somebody outside keeps, week by week"));
         out.line("Try:");
         for command in ["status", "plan --at 2027-01-04T08:00:00Z", "explain E0042", "verify"] {
             out.line(format!("  jmlctl --config {shown}/jml.toml {command}"));
         }
+        out.line(format!(
+            "  jmlctl verify --pack {shown}/audit --key \"$(cat {shown}/evidence/vkey)\""
+        ));
     }
     Ok(if ok { OK } else { UNVERIFIED })
 }

@@ -166,6 +166,12 @@ impl Project {
         Ok(())
     }
 
+    /// The evidence, for writing.
+    pub(crate) fn evidence(&self) -> Result<&SharedStore, Failure> {
+        let none = || Failure::new(ERROR, "this command does not write evidence");
+        self.evidence.as_deref().ok_or_else(none)
+    }
+
     /// The public key of the log.
     pub(crate) fn verifier(&self) -> Result<VerifierKey, Failure> {
         Ok(signer(&self.config)?.verifier())
@@ -238,6 +244,16 @@ fn secret<T>(
         }
         Err(e) => Err(Failure::new(CONFIG, format!("key file `{shown}`: {e}"))),
     }
+}
+
+/// Replaces the log's key file after a change of keys.
+pub(crate) fn replace_key(config: &Config, new: &Ed25519Signer) -> Result<(), Failure> {
+    let path = config.resolve(&config.evidence.key);
+    let fresh = path.with_extension("new");
+    let fail = |e: std::io::Error| Failure::new(ERROR, format!("key file: {e}"));
+    let _ = fs::remove_file(&fresh);
+    write_secret(&fresh, new.expose().as_bytes()).map_err(fail)?;
+    fs::rename(&fresh, &path).map_err(fail)
 }
 
 fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

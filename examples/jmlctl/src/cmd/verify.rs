@@ -2,19 +2,40 @@
 
 use std::path::Path;
 
-use jml_evidence::note::Checkpoint;
+use jml_evidence::merkle::Hash;
+use jml_evidence::note::{Checkpoint, VerifierKey};
 use jml_evidence::vault::open_all;
 use jml_evidence::verify::{Directory, Trust, TrustReport, Verdict, verify as check};
 
 use super::open;
-use crate::cli::Cli;
+use crate::cli::{Cli, VerifyArgs};
 use crate::exit::{CONFIG, Failure, OK, UNVERIFIED};
 use crate::out::{BAD, GOOD, NOTE, Out, styled};
 use crate::project::{Project, vault_key};
 
-pub(super) fn verify(cli: &Cli, earlier: Option<&Path>, out: &Out) -> Result<u8, Failure> {
-    let project = open(&cli.config, false)?;
-    let report = verify_project(&project, earlier)?;
+pub(super) fn verify(cli: &Cli, args: &VerifyArgs, out: &Out) -> Result<u8, Failure> {
+    let key = |text: &String| {
+        VerifierKey::parse(text.trim())
+            .map_err(|e| Failure::new(CONFIG, format!("key `{text}`: {e}")))
+    };
+    let witnesses = args.witnesses.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+    let trust = Trust { witnesses, quorum: args.quorum, ..Trust::default() };
+    let report = match (&args.pack, &args.key) {
+        (Some(pack), Some(text)) => {
+            if !pack.is_dir() {
+                let text = format!("`{}` is no directory", pack.display());
+                return Err(Failure::new(CONFIG, text));
+            }
+            let key = key(text)?;
+            let earlier = args.earlier.as_deref().map(|path| kept(path, &key)).transpose()?;
+            let files = Directory::new(pack);
+            check(&files, &Trust { key: Some(key), earlier, ..trust })
+        }
+        _ => {
+            let project = open(&cli.config, false)?;
+            verify_project(&project, args.earlier.as_deref(), trust)?
+        }
+    };
     if cli.json {
         out.json(&serde_json::json!({ "version": 1, "ok": report.is_ok(), "report": report }));
     } else {
@@ -23,24 +44,27 @@ pub(super) fn verify(cli: &Cli, earlier: Option<&Path>, out: &Out) -> Result<u8,
     Ok(if report.is_ok() { OK } else { UNVERIFIED })
 }
 
-/// Verifies the evidence of a project with its own public key.
+/// Reads a checkpoint that was kept: size and root.
+pub(super) fn kept(path: &Path, key: &VerifierKey) -> Result<(u64, Hash), Failure> {
+    let wrong = |e: String| Failure::new(CONFIG, format!("`{}`: {e}", path.display()));
+    let note = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let text = key.open(&note).map_err(|e| wrong(e.to_string()))?;
+    let checkpoint = Checkpoint::parse(text).map_err(|e| wrong(e.to_string()))?;
+    Ok((checkpoint.size, checkpoint.root))
+}
+
+/// Verifies the evidence of a project with its own keys.
 pub(crate) fn verify_project(
     project: &Project,
     earlier: Option<&Path>,
+    trust: Trust,
 ) -> Result<TrustReport, Failure> {
     let key = project.verifier()?;
-    let earlier = earlier
-        .map(|path| {
-            let wrong = |e: String| Failure::new(CONFIG, format!("`{}`: {e}", path.display()));
-            let note = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-            let text = key.open(&note).map_err(|e| wrong(e.to_string()))?;
-            let checkpoint = Checkpoint::parse(text).map_err(|e| wrong(e.to_string()))?;
-            Ok::<_, Failure>((checkpoint.size, checkpoint.root))
-        })
-        .transpose()?;
+    let earlier = earlier.map(|path| kept(path, &key)).transpose()?;
     let files = Directory::new(project.config.resolve(&project.config.evidence.dir));
+    // A vault that does not open is a finding of its own: its disclosures stay closed.
     let opened = open_all(&files, &vault_key(&project.config)?)?;
-    let trust = Trust { key: Some(key), earlier, opened: Some(opened), ..Trust::default() };
+    let trust = Trust { key: Some(key), earlier, opened: Some(opened), ..trust };
     Ok(check(&files, &trust))
 }
 
@@ -48,8 +72,14 @@ pub(crate) fn verify_project(
 pub(crate) fn show(report: &TrustReport, out: &Out) {
     out.line(format!(
         "evidence log {}: {} records of {} runs, {} disclosures",
-        report.origin, report.size, report.runs, report.disclosures
+        report.origin, report.records, report.runs, report.disclosures
     ));
+    if report.erased > 0 {
+        out.line(format!(
+            "  {} disclosures were erased, with a record that says so",
+            report.erased
+        ));
+    }
     for (level, verdict) in &report.levels {
         let head = format!("{level:?} {:<36}", level.title());
         match verdict {

@@ -14,14 +14,21 @@ use jml_core::journal::{Decision, JournalStore as _};
 use jml_core::plan::LifecycleKind;
 use jml_diff::Verdict;
 use jml_engine::{EngineError, Request, RunReport, Selection, Vote};
+use jml_evidence::anchor::FileDrop;
 use jml_evidence::certificate::certificate;
 use jml_evidence::controls::{Framework, State, coverage};
-use jml_evidence::verify::{Directory, entries};
+use jml_evidence::note::VerifierKey;
+use jml_evidence::pack::PackRequest;
+use jml_evidence::sla::Preset;
+use jml_evidence::store::PopulationError;
+use jml_evidence::verify::{Directory, Trust, entries};
 use serde_json::json;
 
 use super::calendar::{Event, morning, year};
 use super::clock::DemoClock;
 use super::company::{Company, date};
+use crate::cmd::audit::{extract, pack, start_of};
+use crate::cmd::evidence::anchor;
 use crate::exit::{ERROR, Failure};
 use crate::out::{BOLD, Out, styled};
 use crate::project::Project;
@@ -141,6 +148,12 @@ impl<'a> Year<'a> {
             let selection = if all || swept { Selection::All } else { Selection::Only(who) };
             let cause = if swept { "weekly sweep" } else { "due" };
             self.plan(&selection, cause, at)?;
+            if swept {
+                // Once a week somebody outside gets to see how far the log is.
+                let store = self.project.evidence()?;
+                store.with(|it| it.heartbeat(at))?;
+                anchor(store, &FileDrop::new(self.dir.join("outside")), at)?;
+            }
         }
         self.progress.done();
         self.end_month();
@@ -455,6 +468,59 @@ impl<'a> Year<'a> {
             self.later.entry(tomorrow + TimeDelta::days(1)).or_default().push(done);
         }
         Ok(())
+    }
+
+    /// What an auditor asks for at the end of the year: who left, a sample of them, and the proofs.
+    pub(crate) fn audit(&mut self) -> Result<VerifierKey, Failure> {
+        let at = morning(date(12, 31));
+        let feed = self.project.read_feed(at)?.feed;
+        let (from, to) = (date(1, 1), date(12, 30));
+        let hr = extract(&feed, "hr.csv", "leaver", from, to);
+        let store = self.project.evidence()?;
+        let wrong = |e: PopulationError| Failure::new(ERROR, e.to_string());
+        let end = start_of(to) + TimeDelta::days(1);
+        let sealed = store
+            .with(|it| it.seal_population("leaver", start_of(from), end, hr.as_ref(), at))
+            .map_err(wrong)?;
+        let seed = "what the auditor says on the first day";
+        let (drawn, sample) = store
+            .with(|it| {
+                let drawn = it.draw_sample(sealed.entry, seed, 10, at)?;
+                Ok((drawn.len(), it.log().size() - 1))
+            })
+            .map_err(wrong)?;
+        let disclose = ["identity", "actor", "cause", "before", "after", "why", "proof", "left"]
+            .map(str::to_owned);
+        let request = PackRequest {
+            title: "Leavers of 2026 at the example company".to_owned(),
+            population: sealed.entry,
+            sample: Some(sample),
+            disclose: disclose.into(),
+            earlier: BTreeSet::new(),
+            presets: [Preset::FedRampHigh, Preset::Pci].into(),
+            frameworks: Framework::all().collect(),
+            trust: Trust::default(),
+            at,
+        };
+        pack(&self.project, &request, &self.dir.join("audit"))?;
+        self.out.line("");
+        self.out.line(styled(BOLD, "For the auditor"));
+        let body = &sealed.body;
+        self.out.line(format!(
+            "  {} leavers are sealed as the population; {} of them are in the feed too, {} only in the \
+             feed, {} only in the log",
+            body.members,
+            body.matched.unwrap_or(0),
+            body.source_only.unwrap_or(0),
+            body.log_only.unwrap_or(0)
+        ));
+        for who in &sealed.source_only {
+            self.out.line(format!("    only in the feed: {who}"));
+        }
+        self.out.line(format!(
+            "  {drawn} are drawn by the auditor's seed; their records are in a pack"
+        ));
+        self.project.verifier()
     }
 
     /// Totals, an example certificate and the coverage of controls.
