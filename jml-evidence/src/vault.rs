@@ -241,9 +241,12 @@ impl Vault {
     /// Opens a vault that is there; `None` when there is none.
     fn read(storage: &dyn Storage, wrap: &dyn KeyWrap) -> Result<Option<Self>, VaultError> {
         let Some(text) = storage.read(KEY).map_err(io_error(KEY))? else { return Ok(None) };
-        let bytes =
-            Base64UrlUnpadded::decode_vec(String::from_utf8_lossy(&text).trim()).map_err(|_| {
-                VaultError::Damaged { path: KEY.to_owned(), line: 1, what: "it is no wrapped key" }
+        let text = String::from_utf8_lossy(&text);
+        let bytes = Base64UrlUnpadded::decode_vec(text.strip_suffix('\n').unwrap_or_default())
+            .map_err(|_| VaultError::Damaged {
+                path: KEY.to_owned(),
+                line: 1,
+                what: "it is no wrapped key",
             })?;
         let table = wrap.unwrap(&bytes).map_err(VaultError::Key)?;
         let mut vault = Self { table, subjects: BTreeMap::new(), by_identity: BTreeMap::new() };

@@ -66,9 +66,7 @@ pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
         out.line(format!("  {shown}/hr.csv            the feed as it was at the end of the year"));
         out.line(format!("  {shown}/policy.yaml       what follows from a job"));
         out.line(format!("  {shown}/state/journal.db  every run; any SQLite program opens it"));
-        out.line(format!(
-            "  {shown}/evidence          the log; give it away and keep {shown}/state/log.key"
-        ));
+        out.line(format!("  {shown}/evidence          the log; its keys are in {shown}/state"));
         out.line(format!("  {shown}/audit/report.html what an auditor reads; VERIFY.md beside it"));
         out.line(format!("  {shown}/outside           what somebody outside keeps, week by week"));
         out.line("Try:");

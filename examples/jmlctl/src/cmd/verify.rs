@@ -5,7 +5,9 @@ use std::path::Path;
 use jml_evidence::merkle::Hash;
 use jml_evidence::note::{Checkpoint, VerifierKey};
 use jml_evidence::vault::open_all;
-use jml_evidence::verify::{Directory, Trust, TrustReport, Verdict, verify as check};
+use jml_evidence::verify::{
+    Directory, Level, Problem, Trust, TrustReport, Verdict, verify as check,
+};
 
 use super::open;
 use crate::cli::{Cli, VerifyArgs};
@@ -62,10 +64,22 @@ pub(crate) fn verify_project(
     let key = project.verifier()?;
     let earlier = earlier.map(|path| kept(path, &key)).transpose()?;
     let files = Directory::new(project.config.resolve(&project.config.evidence.dir));
-    // A vault that does not open is a finding of its own: its disclosures stay closed.
-    let opened = open_all(&files, &vault_key(&project.config)?)?;
-    let trust = Trust { key: Some(key), earlier, opened: Some(opened), ..trust };
-    Ok(check(&files, &trust))
+    let trust = Trust { key: Some(key), earlier, ..trust };
+    match open_all(&files, &vault_key(&project.config)?) {
+        Ok(opened) => Ok(check(&files, &Trust { opened: Some(opened), ..trust })),
+        Err(error) => {
+            // A vault that does not open is a finding like any other.
+            let mut report = check(&files, &trust);
+            let problem = Problem { at: "vault".to_owned(), what: error.to_string() };
+            match report.levels.get_mut(&Level::L1) {
+                Some(Verdict::Fail(list)) => list.push(problem),
+                _ => {
+                    report.levels.insert(Level::L1, Verdict::Fail(vec![problem]));
+                }
+            }
+            Ok(report)
+        }
+    }
 }
 
 /// Prints a report.
