@@ -19,7 +19,7 @@ use crate::attribute::AttributeValue;
 use crate::claim::Claim;
 use crate::entitlement::EntitlementRef;
 use crate::facts::{PersonFacts, TaskKey};
-use crate::id::{AttributeName, IdentityId, ProviderId};
+use crate::id::{AttributeName, CampaignId, IdentityId, ProviderId};
 use crate::identity::{Ending, LifecycleState};
 use crate::plan::Waived;
 use crate::policy::Policy;
@@ -65,6 +65,7 @@ pub fn desired(
         }
         true
     });
+    let reviewed = context.reviewed(at, &moves, &mut claims, &mut findings);
     context.separate(&mut claims, &mut findings);
     context.undecided(at, &mut findings);
 
@@ -80,6 +81,7 @@ pub fn desired(
         state,
         accounts,
         claims,
+        reviewed,
         tasks: context.tasks(at),
         ended_at: ended.and_then(|window| window.end),
         for_cause: ended.is_some_and(|window| window.engagement.ending == Ending::ForCause),
@@ -127,6 +129,7 @@ fn needs_moves(policy: &Policy, facts: &PersonFacts) -> bool {
     use crate::entitlement::EndPolicy;
     policy.entitlements.values().any(|entry| entry.on_move != EndPolicy::Immediate)
         || facts.requests.iter().any(|request| request.on_move != RequestOnMove::Keep)
+        || facts.reviews.iter().any(|review| !review.keep)
 }
 
 /// What one identity should have at one instant.
@@ -144,6 +147,8 @@ pub struct Desired {
     pub accounts: BTreeMap<ProviderId, DesiredAccount>,
     /// The claims that hold at the instant, sorted.
     pub claims: Vec<Claim>,
+    /// Access that would be claimed, and that a review took away: in people's words by whom and when.
+    pub reviewed: BTreeMap<EntitlementRef, SmolStr>,
     /// Tasks that are due and were not raised yet, sorted by due instant.
     pub tasks: Vec<DueTask>,
     /// The instant from which access must be gone, once the person left; for deadlines and evidence.
@@ -244,6 +249,13 @@ pub enum Finding {
         conflict: SodConflict,
         /// What is not granted because of it.
         withheld: BTreeSet<EntitlementRef>,
+    },
+    /// A review took away what the policy gives. It stays away; the policy should say so too.
+    ReviewedAway {
+        /// What.
+        entitlement: EntitlementRef,
+        /// In which campaign.
+        campaign: CampaignId,
     },
     /// Nobody at work answers for a non-human identity. It keeps what it has and is given nothing.
     NonHumanWithoutOwner {

@@ -181,6 +181,11 @@ impl fmt::Display for Finding {
                 let list: Vec<String> = withheld.iter().map(|e| format!("`{e}`")).collect();
                 write!(f, "separation of duties `{}`: {} withheld", conflict.rule, list.join(", "))
             }
+            Self::ReviewedAway { entitlement, campaign } => write!(
+                f,
+                "review `{campaign}` took `{entitlement}` away and the policy still gives it; change the \
+                 policy, or keep it in the next review"
+            ),
             Self::NonHumanWithoutOwner { owner } => write!(
                 f,
                 "nobody at work answers for it: `{owner}` is gone or not known; name another owner"

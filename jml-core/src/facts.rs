@@ -12,7 +12,8 @@ use crate::attribute::{Assertion, Attributes};
 use crate::canon::CanonError;
 use crate::claim::{AccessException, Adoption, ApprovedRequest};
 use crate::digest::Digest;
-use crate::id::{EngagementId, IdError, IdentityId, TaskId};
+use crate::entitlement::EntitlementRef;
+use crate::id::{CampaignId, EngagementId, IdError, IdentityId, TaskId};
 use crate::identity::Identity;
 use crate::source::{Feed, FeedRecord};
 
@@ -35,6 +36,9 @@ pub struct PersonFacts {
     /// What may stay after the person left, each with somebody who answers for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<AccessException>,
+    /// What reviewers said about the person's access. The latest word about an entitlement counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviews: Vec<Reviewed>,
     /// Reasons to keep what belongs to the person, whatever the retention says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legal_holds: Vec<LegalHold>,
@@ -53,6 +57,7 @@ impl PersonFacts {
             exceptions: Vec::new(),
             adoptions: Vec::new(),
             waivers: Vec::new(),
+            reviews: Vec::new(),
             legal_holds: Vec::new(),
             raised_tasks: BTreeSet::new(),
         }
@@ -65,6 +70,25 @@ impl PersonFacts {
     pub fn digest(&self) -> Result<Digest, CanonError> {
         Digest::of_value("jml-facts/v1", self)
     }
+}
+
+/// A reviewer's word about access that was there. A revoke ends every claim that began before it; what is
+/// given anew after it, by a move, a request, another engagement, is a new reason and counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Reviewed {
+    /// About what.
+    pub entitlement: EntitlementRef,
+    /// In which campaign.
+    pub campaign: CampaignId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who; `None` when nobody decided in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<IdentityId>,
+    /// Whether it is still needed.
+    pub keep: bool,
 }
 
 /// A duty to keep what belongs to somebody: a law suit, an audit, an investigation.

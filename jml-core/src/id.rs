@@ -182,6 +182,8 @@ id_type! {
     GateId = "gate id";
     /// One run of one plan.
     RunId = "run id";
+    /// A campaign of access reviews.
+    CampaignId = "campaign id";
     /// A time zone's name in the tz database, such as `Europe/Berlin`.
     ZoneId = "time zone";
 }

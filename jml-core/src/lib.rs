@@ -22,6 +22,7 @@ pub mod policy_check;
 #[cfg(any(feature = "yaml", feature = "toml"))]
 pub mod policy_file;
 pub mod provider;
+pub mod review;
 pub mod role;
 pub mod rule;
 pub mod sod;

@@ -614,6 +614,10 @@ impl<'a> Work<'a> {
                 self.foreign(at, entitlement, ForeignReason::Mode, "its mode never revokes");
                 return;
             }
+            // A reviewer spoke about this very access, whoever gave it.
+            (_, _) if self.desired.reviewed.contains_key(&entitlement) => {
+                self.desired.reviewed.get(&entitlement).map(ToString::to_string).unwrap_or_default()
+            }
             // Somebody who is gone keeps nothing, whoever gave it.
             (Mode::Relative, None) if self.out.gone => "the person is gone".to_owned(),
             (Mode::Relative, None) => {

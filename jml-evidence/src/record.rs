@@ -2,6 +2,7 @@
 //! done with it.
 
 mod derive;
+mod review;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use crate::disclose::Disclosure;
 use crate::vault::RetentionClass;
 
 pub(crate) use derive::derive;
+pub(crate) use review::review;
 
 /// Under whose key a disclosure lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,11 +208,14 @@ pub(crate) struct Orphan {
 }
 
 /// A campaign of access reviews, or an item of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct ReviewBody {
     pub(crate) campaign: String,
+    /// Number of the line of the campaign's log that it comes from.
+    pub(crate) seq: u64,
     pub(crate) items: Option<u64>,
-    pub(crate) item: Option<String>,
+    /// The entitlement that was decided about.
+    pub(crate) entitlement: Option<String>,
     pub(crate) decided: Option<&'static str>,
     pub(crate) kept: Option<u64>,
     pub(crate) revoked: Option<u64>,

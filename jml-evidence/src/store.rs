@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use jml_core::canon::{self, CanonError, Node};
 use jml_core::id::IdentityId;
 use jml_core::journal::{Entry, Fact};
+use jml_core::review::Campaign;
 use serde::Serialize;
 
 use crate::RECORD_FORMAT;
@@ -21,7 +22,9 @@ use crate::entropy::Entropy;
 use crate::log::{Durable, Log, LogError, Sealed};
 use crate::merkle::{Hash, leaf_hash};
 use crate::note::CheckpointSigner;
-use crate::record::{Body, By, Config, Controls, Draft, Hidden, Owner, derive, event, instant};
+use crate::record::{
+    Body, By, Config, Controls, Draft, Hidden, Owner, derive, event, instant, review,
+};
 use crate::run_root::run_root;
 use crate::storage::{FolderStorage, Storage};
 use crate::vault::{self, KeyWrap, OpenRow, Vault, VaultError};
@@ -133,6 +136,8 @@ struct Known {
     counters: BTreeMap<(String, String), u64>,
     policy: Option<String>,
     receipt: Option<String>,
+    /// The next line of each campaign.
+    reviews: BTreeMap<String, u64>,
     holds: BTreeMap<String, String>,
     erased: BTreeSet<String>,
     /// Class and entry up to which it expired.
@@ -169,6 +174,10 @@ impl Known {
         }
         let counter = (kind.to_owned(), event.to_owned());
         self.counters.insert(counter, number(&record, &["kseq"])? + 1);
+        if let Some(review) = record.get("body").and_then(|body| body.get("review")) {
+            let next = number(review, &["seq"])? + 1;
+            self.reviews.insert(text(review, &["campaign"])?.to_owned(), next);
+        }
         let subject = || text(&record, &["subject", "ref"]).map(str::to_owned);
         match kind {
             "run.opened" => {
@@ -324,6 +333,30 @@ impl EvidenceStore {
         let staged = self.stage(entries)?;
         self.commit()?;
         Ok(staged)
+    }
+
+    /// Makes durable what the log of a campaign of reviews says and was not recorded yet. Calling it again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn add_review(&mut self, campaign: &Campaign) -> Result<Durable, StoreError> {
+        let next = self.known.reviews.get(campaign.rules().id.as_str()).copied().unwrap_or(0);
+        let drafts = review(campaign, next, self.entropy.as_mut())?;
+        let mut batch = Batch::default();
+        let before = self.known.clone();
+        for (subject, draft) in &drafts {
+            if let Err(error) = self.place(&mut batch, None, "review", subject.as_ref(), draft) {
+                self.known = before;
+                return Err(error);
+            }
+        }
+        if let (None, Some((_, first))) = (self.oldest, drafts.first()) {
+            self.oldest = Some(first.time);
+        }
+        let durable = self.log.stage(batch.entries, batch.beside)?;
+        self.commit()?;
+        Ok(durable)
     }
 
     /// Puts everything that is durable under a signed checkpoint.

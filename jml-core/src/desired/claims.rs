@@ -9,7 +9,7 @@ use super::Finding;
 use super::windows::{Window, Windows};
 use crate::claim::{Claim, ClaimSource, RequestOnMove, Validity};
 use crate::entitlement::{EndPolicy, EntitlementRef};
-use crate::facts::PersonFacts;
+use crate::facts::{PersonFacts, Reviewed};
 use crate::id::{RoleId, RuleId};
 use crate::policy::Policy;
 use crate::rule::{Truth, View};
@@ -251,6 +251,46 @@ impl<'a> Context<'a> {
             }
         }
         out
+    }
+
+    /// Takes out what a review took away: every claim that began before it, unless a move took it away and
+    /// gave it again since. Gives back what is taken out, and why.
+    pub(crate) fn reviewed(
+        &self,
+        at: DateTime<Utc>,
+        moves: &[Move],
+        claims: &mut Vec<Claim>,
+        findings: &mut BTreeSet<Finding>,
+    ) -> BTreeMap<EntitlementRef, SmolStr> {
+        let mut latest: BTreeMap<&EntitlementRef, &Reviewed> = BTreeMap::new();
+        for review in self.facts.reviews.iter().filter(|review| review.at <= at) {
+            let word = latest.entry(&review.entitlement).or_insert(review);
+            if (review.at, &review.campaign) >= (word.at, &word.campaign) {
+                *word = review;
+            }
+        }
+        let mut taken = BTreeMap::new();
+        claims.retain(|claim| {
+            let Some(review) = latest.get(&claim.entitlement) else { return true };
+            let anew = |m: &Move| m.at > review.at && m.lost.contains(&claim.entitlement);
+            if review.keep || claim.validity.from > review.at || moves.iter().any(anew) {
+                return true;
+            }
+            let (campaign, day) = (&review.campaign, review.at.date_naive());
+            let who = review
+                .by
+                .as_ref()
+                .map_or_else(|| "nobody spoke for it".to_owned(), |by| format!("`{by}` said so"));
+            let why = SmolStr::new(format!("review `{campaign}` took it away on {day}: {who}"));
+            if matches!(claim.source, ClaimSource::Birthright { .. } | ClaimSource::Role { .. }) {
+                let (entitlement, campaign) = (claim.entitlement.clone(), campaign.clone());
+                findings.insert(Finding::ReviewedAway { entitlement, campaign });
+            }
+            taken.insert(claim.entitlement.clone(), why);
+            false
+        });
+        taken.retain(|entitlement, _| claims.iter().all(|claim| claim.entitlement != *entitlement));
+        taken
     }
 
     /// Takes out what would break a separation-of-duties rule: what came first stays.

@@ -105,6 +105,7 @@ fn wanted(claims: &BTreeSet<usize>, left: bool) -> Desired {
         } else {
             claims.iter().map(|i| claim(&all[*i % all.len()], "r")).collect()
         },
+        reviewed: BTreeMap::new(),
         tasks: Vec::new(),
         ended_at: left.then(at),
         for_cause: false,

@@ -18,6 +18,7 @@ mod postgres;
 mod previews;
 mod quiet;
 mod reconcile;
+mod reviews;
 mod sqlite;
 mod stopped;
 mod stores;

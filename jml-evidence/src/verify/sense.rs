@@ -22,17 +22,61 @@ struct Run<'a> {
 pub(super) fn check(records: &Records) -> Verdict {
     let mut problems = Problems::default();
     let mut runs: BTreeMap<&str, Run<'_>> = BTreeMap::new();
+    let mut campaigns: BTreeMap<&str, Words<'_>> = BTreeMap::new();
     for (index, record) in records {
         let record = &record.node;
+        let mut odd = |what: String| problems.add(format!("entry {index}"), what);
+        campaign(record, &mut campaigns, &mut odd);
         let Some(run) = text(record, &["run", "id"]) else { continue };
         let state = runs.entry(run).or_default();
-        let mut odd = |what: String| problems.add(format!("entry {index}"), what);
         look(record, run, state, &mut odd);
     }
-    if runs.is_empty() {
+    if runs.is_empty() && campaigns.is_empty() {
         return problems.or_not_checked("there is no run");
     }
     problems.verdict()
+}
+
+/// The latest word about each entitlement of each person, and how many there should be.
+#[derive(Default)]
+struct Words<'a> {
+    items: Option<u64>,
+    kept: BTreeMap<(&'a str, &'a str), bool>,
+}
+
+/// Reviews: nobody reviews themselves, and the figures of a campaign are those of its words.
+fn campaign<'a>(
+    record: &'a Node,
+    campaigns: &mut BTreeMap<&'a str, Words<'a>>,
+    odd: &mut dyn FnMut(String),
+) {
+    let Some(review) = record.get("body").and_then(|body| body.get("review")) else { return };
+    let Some(id) = text(review, &["campaign"]) else { return };
+    let state = campaigns.entry(id).or_default();
+    let subject = text(record, &["subject", "ref"]);
+    match text(record, &["kind"]).unwrap_or("") {
+        "review.opened" => state.items = number(review, &["items"]),
+        "review.item_decided" => {
+            if subject.is_some() && text(record, &["actor", "ref"]) == subject {
+                odd(format!("in campaign {id} somebody reviewed themselves"));
+            }
+            let key = (subject.unwrap_or(""), text(review, &["entitlement"]).unwrap_or(""));
+            state.kept.insert(key, text(review, &["decided"]) == Some("kept"));
+        }
+        "review.closed" => {
+            let kept = state.kept.values().filter(|kept| **kept).count() as u64;
+            let all = state.kept.len() as u64;
+            let said = |name: &str| number(review, &[name]);
+            if said("items") != state.items
+                || said("items") != Some(all)
+                || said("kept") != Some(kept)
+                || said("revoked") != Some(all - kept)
+            {
+                odd(format!("campaign {id} has other figures than its decisions"));
+            }
+        }
+        _ => {}
+    }
 }
 
 fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMut(String)) {
