@@ -114,7 +114,7 @@ pub enum Act {
         /// [`CAMPAIGN_FORMAT`].
         format: u16,
         /// How it goes.
-        rules: Rules,
+        rules: Box<Rules>,
         /// What is to be decided; the first one is item 1.
         items: Vec<Item>,
     },
@@ -262,7 +262,7 @@ impl TryFrom<Vec<Noted>> for Campaign {
         if first.seq != 0 || first.prev != genesis(&rules.id) {
             return Err(broken(0, "it is the beginning of something else"));
         }
-        let (rules, items) = (rules.clone(), numbered(items));
+        let (rules, items) = (Rules::clone(rules), numbered(items));
         let mut campaign = Self::folded(rules, items, first);
         for line in lines {
             let last = campaign.log.last().map(digest).transpose()?;
@@ -348,8 +348,11 @@ impl Campaign {
         if items.is_empty() {
             return Err(ReviewError::Empty);
         }
-        let act =
-            Act::Opened { format: CAMPAIGN_FORMAT, rules: rules.clone(), items: items.clone() };
+        let act = Act::Opened {
+            format: CAMPAIGN_FORMAT,
+            rules: Box::new(rules.clone()),
+            items: items.clone(),
+        };
         let prev = genesis(&rules.id);
         let first = Noted { seq: 0, at: deciders.at, by: Some(by.clone()), act, prev };
         Ok(Self::folded(rules, numbered(&items), first))

@@ -16,7 +16,7 @@ use std::time::Instant;
 use jml_evidence::entropy::OsEntropy;
 use jml_evidence::log::Log;
 use jml_evidence::merkle::{Frontier, leaf_hash, prove_inclusion, root, verify_inclusion};
-use jml_evidence::note::{CheckpointSigner as _, Ed25519Signer};
+use jml_evidence::note::Ed25519Signer;
 use jml_evidence::storage::FolderStorage;
 use jml_evidence::tiles::Edge;
 use jml_evidence::verify::{Directory, Trust, verify};
@@ -194,8 +194,6 @@ fn main() {
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
-    let key = Ed25519Signer::generate("example.org/bench", &mut OsEntropy).unwrap();
-    println!("sha2 {}, keys {}", "0.11", key.verifier().name());
     appends();
     durable();
     verification();

@@ -246,11 +246,11 @@ impl Log {
         log.epoch = epoch.ok_or_else(|| damaged(EPOCH, "it is no number"))? + 1;
         let recovered = log.recover(visit)?;
         let line = format!("{}\n", log.epoch).into_bytes();
-        log.replace(vec![(EPOCH.to_owned(), line)])?;
+        log.replace(&[(EPOCH.to_owned(), line)])?;
         if recovered || log.sealed.note.is_empty() {
             let key = format!("{}\n", log.verifier()).into_bytes();
             if log.sealed.note.is_empty() {
-                log.replace(vec![(VKEY.to_owned(), key)])?;
+                log.replace(&[(VKEY.to_owned(), key)])?;
             }
             log.seal(settle)?;
         }
@@ -262,9 +262,9 @@ impl Log {
         self.storage.read(name).map_err(at(name))
     }
 
-    fn replace(&self, files: Vec<(String, Vec<u8>)>) -> Result<(), LogError> {
+    fn replace(&self, files: &[(String, Vec<u8>)]) -> Result<(), LogError> {
         let name = files.first().map_or("", |(name, _)| name.as_str());
-        self.storage.replace(&files).map_err(at(name))
+        self.storage.replace(files).map_err(at(name))
     }
 
     /// Without a checkpoint there must be nothing that one was ever made of.
@@ -482,7 +482,7 @@ impl Log {
             let path = tiles::path(None, edge.size() / WIDTH, tail.len() as u64);
             files.push((path, bundle(&tail)?));
         }
-        self.replace(files)?;
+        self.replace(&files)?;
         let sealed = self.sign(&edge)?;
         let before = std::mem::replace(&mut self.edge, edge);
         (self.tail, self.sealed) = (tail, sealed);
@@ -500,7 +500,7 @@ impl Log {
                 return Err(damaged(LAST_SIGNED, "another root of this size was signed"));
             }
         }
-        self.replace(vec![(LAST_SIGNED.to_owned(), line.into_bytes())])?;
+        self.replace(&[(LAST_SIGNED.to_owned(), line.into_bytes())])?;
         let origin = self.sealed.checkpoint.origin.clone();
         let checkpoint = Checkpoint { origin, size: edge.size(), root: edge.root() };
         let text = checkpoint.text();
@@ -516,7 +516,7 @@ impl Log {
         if lines.len() > 1 {
             files.insert(0, (format!("{ROTATIONS}/{}", edge.size()), note.clone().into_bytes()));
         }
-        self.replace(files)?;
+        self.replace(&files)?;
         Ok(Sealed { checkpoint, note })
     }
 
@@ -533,7 +533,7 @@ impl Log {
         let bundle = |edge: &Edge| tiles::path(None, edge.size() / WIDTH, edge.size() % WIDTH);
         let mut old: Vec<String> =
             partials(before).map(|(path, _)| path).filter(|path| !now.contains(path)).collect();
-        if before.size() % WIDTH > 0 && bundle(before) != bundle(&self.edge) {
+        if !before.size().is_multiple_of(WIDTH) && bundle(before) != bundle(&self.edge) {
             old.push(bundle(before));
         }
         old.iter().try_for_each(|path| self.storage.remove(path).map_err(at(path)))
@@ -572,7 +572,7 @@ impl Log {
     /// [`LogError::Io`].
     pub fn retire_old_signer(&mut self) -> Result<(), LogError> {
         if let Some(signer) = self.along.take() {
-            self.replace(vec![(VKEY.to_owned(), format!("{}\n", signer.verifier()).into_bytes())])?;
+            self.replace(&[(VKEY.to_owned(), format!("{}\n", signer.verifier()).into_bytes())])?;
             self.signer = signer;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Packs for auditors: a population, a sample of it, the records of the drawn runs with their proofs and
 //! only those disclosures that were asked for, and what people and programs read of it.
 //!
-//! A pack is verified by [`verify`](crate::verify::verify), and by the two programs that lie in it.
+//! A pack is verified by [`verify`](fn@crate::verify::verify), and by the two programs that lie in it.
 
 mod oscal;
 mod report;

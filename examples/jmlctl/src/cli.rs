@@ -117,6 +117,9 @@ pub(crate) enum Command {
     /// Make what an auditor asks for: a population, a sample of it, a pack with proofs.
     #[command(subcommand)]
     Audit(Audit),
+    /// Ask people whether access is still needed.
+    #[command(subcommand)]
+    Review(Review),
     /// Look after the evidence: anchors, keys, holds, erasure.
     #[command(subcommand)]
     Evidence(Evidence),
@@ -197,6 +200,59 @@ pub(crate) enum Audit {
         /// Limits to look at.
         #[arg(long, value_delimiter = ',')]
         limits: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Review {
+    /// Open a campaign over what everybody has by the policy and the facts.
+    Open {
+        /// Its name.
+        id: String,
+        /// The day at whose start it ends, UTC. What nobody spoke for by then is taken away.
+        #[arg(long)]
+        due: NaiveDate,
+        /// Who opens it.
+        #[arg(long)]
+        by: String,
+        /// Who reviews: `manager`, `owner` of the entitlement, or ids of people.
+        #[arg(long, value_delimiter = ',', default_value = "manager")]
+        reviewers: Vec<String>,
+        /// Who reviews where nobody of those is left, and in the last days.
+        #[arg(long, value_delimiter = ',')]
+        fallback: Vec<String>,
+        /// Only what is at least so harmful: standard, sensitive, privileged, critical.
+        #[arg(long, default_value = "standard")]
+        at_least: String,
+        /// Only what no rule and no role gives.
+        #[arg(long)]
+        beyond_roles: bool,
+    },
+    /// Show a campaign: what is decided, what is open, who decides.
+    Show {
+        /// Its name.
+        id: String,
+    },
+    /// Say whether something is still needed.
+    Decide {
+        /// The campaign's name.
+        id: String,
+        /// The item, as `show` prints it.
+        item: u32,
+        /// Who decides.
+        #[arg(long)]
+        by: String,
+        /// Why.
+        #[arg(long)]
+        why: String,
+        /// It is not needed: take it away.
+        #[arg(long)]
+        revoke: bool,
+    },
+    /// Do what is due: ask, remind, end. For a daily timer.
+    Tick {
+        /// Its name.
+        id: String,
     },
 }
 

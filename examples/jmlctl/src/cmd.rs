@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod evidence;
 mod init;
+mod review;
 mod runs;
 pub(crate) mod verify;
 
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
         Command::Orphans => orphans(cli, out),
         Command::Verify(args) => verify::verify(cli, args, out),
         Command::Audit(what) => audit::audit(cli, what, out),
+        Command::Review(what) => review::review(cli, what, out),
         Command::Evidence(what) => evidence::evidence(cli, what, out),
     }
 }

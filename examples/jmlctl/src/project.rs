@@ -11,10 +11,11 @@ use jml_connectors::csv::CsvSource;
 use jml_connectors::local::LocalDirectory;
 use jml_core::clock::Clock;
 use jml_core::facts::{Facts, MergeReport};
-use jml_core::id::{ProviderId, SourceId};
+use jml_core::id::{CampaignId, ProviderId, SourceId};
 use jml_core::policy::Policy;
 use jml_core::policy_file;
 use jml_core::provider::Provider;
+use jml_core::review::Campaign;
 use jml_core::source::{Feed, FeedStats, Source as _};
 use jml_core::time::TzdbZones;
 use jml_engine::feed::{FeedIssue, judge};
@@ -163,6 +164,19 @@ impl Project {
             let stats = bytes(serde_json::to_vec(stats))?;
             self.feed_version = self.store.put_document(FEED, self.feed_version, &stats)?;
         }
+        Ok(())
+    }
+
+    /// A campaign of reviews and its version; nothing if there is none of this name.
+    pub(crate) fn campaign(&self, id: &CampaignId) -> Result<Option<(Campaign, u64)>, Failure> {
+        document(&self.store, &format!("review:{id}"))
+    }
+
+    /// Stores a campaign. Fails if another process did so since it was read.
+    pub(crate) fn save_campaign(&self, campaign: &Campaign, version: u64) -> Result<(), Failure> {
+        let name = format!("review:{}", campaign.rules().id);
+        let bytes = serde_json::to_vec(campaign)?;
+        self.store.put_document(&name, version, &bytes)?;
         Ok(())
     }
 

@@ -70,7 +70,7 @@ pub(super) fn check(
                         _ => {
                             *others
                                 .entry("time stamps, to be checked by `openssl ts`")
-                                .or_default() += 1
+                                .or_default() += 1;
                         }
                     }
                 }

@@ -181,7 +181,7 @@ fn traces(text: &str) -> Vec<Vec<u8>> {
             .map(move |shift| {
                 let padded = [vec![b'.'; shift], text.as_bytes().to_vec()].concat();
                 let all = encode(&padded);
-                all[4.min(all.len())..all.len() - 4].to_owned()
+                all.chars().skip(4).take(all.len().saturating_sub(8)).collect::<String>()
             })
             .collect::<Vec<_>>()
     };

@@ -1,7 +1,7 @@
 //! `audit`: populations, samples, packs, coverage, timeliness.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use jml_core::clock::Clock as _;
@@ -194,11 +194,7 @@ fn sample(cli: &Cli, population: u64, seed: &str, size: u64, out: &Out) -> Resul
 }
 
 /// Makes a pack and writes it.
-pub(crate) fn pack(
-    project: &Project,
-    request: &PackRequest,
-    dir: &PathBuf,
-) -> Result<Pack, Failure> {
+pub(crate) fn pack(project: &Project, request: &PackRequest, dir: &Path) -> Result<Pack, Failure> {
     let wrong = |error: PackError| match error {
         PackError::Store(e) => e.into(),
         other => Failure::new(CONFIG, other.to_string()),

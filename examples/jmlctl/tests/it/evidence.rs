@@ -153,3 +153,43 @@ fn an_audit_from_the_command_line() {
     project.expect(&["audit", "coverage", "hipaa"], 0);
     assert!(project.expect(&["audit", "timeliness", "--limits", "pci"], 0).contains("leaver"));
 }
+
+/// A campaign from the command line: asked, decided, taken away, proven.
+#[test]
+fn a_review_from_the_command_line() {
+    let project = Project::new();
+    project.expect(&["apply"], 4);
+    let opened =
+        project.json(&["review", "open", "q1", "--due", "2099-01-01", "--by", "E0001", "--json"]);
+    let items = opened["items"].as_array().unwrap();
+    let one = items.iter().find(|it| it["identity"] == "E0005").unwrap();
+    let (item, what) = (one["item"].to_string(), one["entitlement"].as_str().unwrap().to_owned());
+    assert!(!opened["letters"].as_array().unwrap().is_empty());
+    assert!(
+        project
+            .expect(&["review", "open", "q1", "--due", "2099-01-01", "--by", "E0001"], 2)
+            .contains("there already")
+    );
+    assert!(project.expect(&["review", "show", "q2"], 2).contains("there is no campaign `q2`"));
+    let decide = |by: &str, code| {
+        project.expect(
+            &["review", "decide", "q1", &item, "--by", by, "--why", "no need", "--revoke"],
+            code,
+        )
+    };
+    assert!(decide("E0005", 2).contains("nobody reviews their own access"));
+    let manager =
+        opened["letters"].as_array().unwrap().iter().find(|letter| {
+            letter["items"].as_array().unwrap().iter().any(|it| it.to_string() == item)
+        });
+    decide(manager.unwrap()["to"].as_str().unwrap(), 0);
+    assert!(project.expect(&["review", "show", "q1"], 0).contains("revoked by"));
+    let plan = project.expect(&["plan"], 0);
+    assert!(
+        plan.contains("review `q1` took it away") && plan.contains(what.split_once('/').unwrap().1),
+        "{plan}"
+    );
+    project.expect(&["apply"], 4);
+    project.expect(&["verify"], 0);
+    project.expect(&["review", "tick", "q1"], 0);
+}
