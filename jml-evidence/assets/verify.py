@@ -228,7 +228,7 @@ def main(pack, vkey, earlier=None):
 
     with open(os.path.join(pack, "population.csv"), newline="") as file:
         rows = list(csv.DictReader(file))
-    leaves = [base64.b64decode(row["leaf_hash"]) for row in rows]
+    leaves = [bytes.fromhex(row["leaf_hash"]) for row in rows]
     total = sha256(b"jml-evidence/population/v1\n", len(leaves).to_bytes(8, "big"), tree_hash(leaves))
     for index, (_, record) in sorted(records.items()):
         if record["kind"] == "population.sealed":
@@ -245,7 +245,7 @@ def main(pack, vkey, earlier=None):
             check(index > said["population"], "the seed came after the population")
     for row in rows:
         index = int(row["entry"])
-        if index in records and b"".join([leaf_hash(records[index][0])]) != base64.b64decode(row["leaf_hash"]):
+        if index in records and leaf_hash(records[index][0]) != bytes.fromhex(row["leaf_hash"]):
             check(False, "member %d is another record" % index)
 
     if earlier:

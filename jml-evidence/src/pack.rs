@@ -11,7 +11,6 @@ mod workpaper;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use base64ct::{Base64, Encoding as _};
 use chrono::{DateTime, Utc};
 use jml_core::canon::{self, Node};
 use jml_core::digest::Digest;
@@ -21,6 +20,7 @@ use crate::controls::{Framework, coverage};
 use crate::disclose;
 use crate::log::LogError;
 use crate::merkle::leaf_hash;
+use crate::note::hex;
 use crate::proof::{Proof, write_hashes};
 use crate::record::instant;
 use crate::sla::{Limit, Preset, strictest};
@@ -291,7 +291,8 @@ fn pick(store: &EvidenceStore, request: &PackRequest) -> Result<Picked, PackErro
             let effective = view::text(node, &["body", "timing", "effective"]);
             let time = view::text(node, &["time"]);
             let at = if effective.is_empty() { time } else { effective };
-            let leaf = Base64::encode_string(&leaf_hash(bytes));
+            // Hexadecimal, because base64 can begin like a formula.
+            let leaf = hex(&leaf_hash(bytes));
             Some((*entry, leaf, at, drawn.contains(entry)))
         })
         .collect();

@@ -134,6 +134,28 @@ fn only_what_was_asked_for_is_open() {
     assert!(paper.contains("within") && paper.contains("unanchored"), "{paper}");
 }
 
+/// A list of hashes is read back whatever they begin with: no cell of it looks like a formula.
+#[test]
+fn a_large_population_is_listed() {
+    let disk = SimDisk::default();
+    let mut evidence = store(&disk, 42);
+    for n in 0..400 {
+        evidence.add(&leaver(&format!("p{n}"), day(n % 25)).entries[..1]).unwrap();
+    }
+    evidence.seal().unwrap();
+    let sealed = evidence.seal_population("leaver", day(-2), day(30), None, day(31)).unwrap();
+    let quarter = quarter();
+    let base = request(&quarter, &[]);
+    let request =
+        PackRequest { population: sealed.entry, sample: None, earlier: BTreeSet::new(), ..base };
+    let pack = Pack::build(&evidence, &request).unwrap();
+    let report = verify(pack.files(), &trust(&quarter));
+    passes(&report, &[Level::L7]);
+    let list = String::from_utf8(pack.files()["population.csv"].clone()).unwrap();
+    assert_eq!(list.lines().count(), 401);
+    assert!(!list.contains('\''));
+}
+
 /// Text from outside cannot become markup.
 #[test]
 fn names_are_escaped() {

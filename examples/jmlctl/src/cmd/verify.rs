@@ -94,6 +94,11 @@ pub(crate) fn show(report: &TrustReport, out: &Out) {
             report.erased
         ));
     }
+    levels(report, out);
+}
+
+/// Prints the levels of a report.
+pub(crate) fn levels(report: &TrustReport, out: &Out) {
     for (level, verdict) in &report.levels {
         let head = format!("{level:?} {:<36}", level.title());
         match verdict {
