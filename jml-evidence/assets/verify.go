@@ -89,7 +89,7 @@ func pack(dir, vkey string) {
 		}
 		name, err := filepath.Rel(dir, path)
 		name = filepath.ToSlash(name)
-		if err != nil || name == "pack.json" || name == "pack.sig" {
+		if err != nil || name == "pack.json" || name == "pack.sig" || name == "statement.dsse.json" {
 			return err
 		}
 		content := read(path)

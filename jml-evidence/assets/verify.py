@@ -176,8 +176,14 @@ def main(pack, vkey, earlier=None):
     text = key.signed(read(pack, "pack.sig").decode())
     right = "jml-evidence/pack/v1\n%s\nsha-256:%s\n" % (origin, hashlib.sha256(manifest).hexdigest())
     check(text == right, "the manifest is signed by the key")
+    envelope = json.loads(read(pack, "statement.dsse.json"))
+    kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"])
+    encoded = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    signed = any(key.openssl(encoded, base64.b64decode(it["sig"])) for it in envelope["signatures"])
+    digest = json.loads(payload)["subject"][0]["digest"]["sha256"]
+    check(signed and digest == hashlib.sha256(manifest).hexdigest(), "the in-toto statement is signed and fits")
     files = json.loads(manifest)["files"]
-    there = set(names_below(pack)) - {"pack.json", "pack.sig"}
+    there = set(names_below(pack)) - {"pack.json", "pack.sig", "statement.dsse.json"}
     check(there == set(files), "the manifest names every file and no other: %s" % (there ^ set(files) or "yes"))
     wrong = [name for name in sorted(there & set(files))
              if "sha-256:" + hashlib.sha256(read(pack, name)).hexdigest() != files[name]]

@@ -5,6 +5,7 @@ pub mod anchor;
 pub mod certificate;
 pub mod controls;
 pub mod disclose;
+pub mod dsse;
 pub mod entropy;
 #[cfg(feature = "fs")]
 pub mod log;

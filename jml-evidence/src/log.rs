@@ -605,6 +605,21 @@ impl Log {
         Ok(Note::write(text, &[key.line(&signature)]))
     }
 
+    /// Signs bytes in an envelope. Their encoding begins like nothing else that the key signs.
+    #[cfg(feature = "pack")]
+    pub(crate) fn sign_envelope(
+        &self,
+        payload_type: &str,
+        payload: Vec<u8>,
+    ) -> Result<crate::dsse::Envelope, LogError> {
+        let key = self.signer.verifier();
+        let message = crate::dsse::pae(payload_type, &payload);
+        let signature = self.signer.sign(&message).map_err(LogError::Sign)?;
+        key.check_message(&message, &signature).map_err(|e| LogError::Sign(e.to_string()))?;
+        let signatures = vec![(key.to_string(), signature)];
+        Ok(crate::dsse::Envelope { payload_type: payload_type.to_owned(), payload, signatures })
+    }
+
     /// Where its files are.
     #[must_use]
     pub fn storage(&self) -> &dyn Storage {

@@ -192,6 +192,17 @@ impl VerifierKey {
         }
     }
 
+    /// Checks a bare signature over bytes that are no note. Only the key of a log signs such.
+    ///
+    /// # Errors
+    /// [`NoteError::BadSignature`], [`NoteError::NoAlgorithm`].
+    pub fn check_message(&self, message: &[u8], signature: &[u8]) -> Result<(), NoteError> {
+        if self.kind != KeyKind::Note {
+            return Err(NoteError::BadSignature(self.name.clone()));
+        }
+        self.check_bytes(message, signature)
+    }
+
     #[cfg(feature = "ed25519")]
     fn check_bytes(&self, message: &[u8], signature: &[u8]) -> Result<(), NoteError> {
         use ed25519_dalek::{Signature, VerifyingKey};

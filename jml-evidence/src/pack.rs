@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::controls::{Framework, coverage};
 use crate::disclose;
+use crate::dsse::IN_TOTO;
 use crate::log::LogError;
 use crate::merkle::leaf_hash;
 use crate::note::hex;
@@ -26,7 +27,9 @@ use crate::record::instant;
 use crate::sla::{Limit, Preset, strictest};
 use crate::store::{EvidenceStore, StoreError};
 use crate::timeliness::{figures, measured};
-use crate::verify::{MANIFEST, PACK_FORMAT, POPULATION, SIGNATURE, Trust, signed_text, verify};
+use crate::verify::{
+    MANIFEST, PACK_FORMAT, POPULATION, SIGNATURE, STATEMENT, Trust, signed_text, verify,
+};
 
 /// What a pack is to hold.
 #[derive(Clone, Debug)]
@@ -109,6 +112,36 @@ struct Manifest<'a> {
     files: BTreeMap<&'a str, String>,
 }
 
+/// An in-toto statement about the list of files.
+#[derive(Serialize)]
+struct Statement<'a> {
+    #[serde(rename = "_type")]
+    kind: &'static str,
+    subject: [Subject; 1],
+    #[serde(rename = "predicateType")]
+    predicate_type: &'static str,
+    predicate: Predicate<'a>,
+}
+
+#[derive(Serialize)]
+struct Subject {
+    name: &'static str,
+    digest: Sha256Digest,
+}
+
+#[derive(Serialize)]
+struct Sha256Digest {
+    sha256: String,
+}
+
+#[derive(Serialize)]
+struct Predicate<'a> {
+    origin: &'a str,
+    size: u64,
+    made_at: &'a str,
+    title: &'a str,
+}
+
 /// The records that a pack is about.
 struct Picked {
     /// Each record of the pack.
@@ -180,6 +213,7 @@ impl Pack {
     fn close(&mut self, store: &EvidenceStore, request: &PackRequest) -> Result<(), PackError> {
         self.files.remove(MANIFEST);
         self.files.remove(SIGNATURE);
+        self.files.remove(STATEMENT);
         let checkpoint = store.log().sealed().checkpoint();
         let digest = |(name, bytes): (&'_ String, &Vec<u8>)| {
             (name.clone(), Digest::plain(bytes).to_string())
@@ -198,6 +232,24 @@ impl Pack {
         };
         let bytes = canon::to_vec(&manifest).map_err(StoreError::from)?;
         let signature = store.log().sign_text(&signed_text(&checkpoint.origin, &bytes))?;
+        let statement = Statement {
+            kind: "https://in-toto.io/Statement/v1",
+            subject: [Subject {
+                name: MANIFEST,
+                digest: Sha256Digest { sha256: Digest::plain(&bytes).to_hex() },
+            }],
+            predicate_type: "https://jml.example/ns/pack/v1",
+            predicate: Predicate {
+                origin: &checkpoint.origin,
+                size: checkpoint.size,
+                made_at: &instant(request.at),
+                title: &request.title,
+            },
+        };
+        let payload = canon::to_vec(&statement).map_err(StoreError::from)?;
+        let envelope = store.log().sign_envelope(IN_TOTO, payload)?;
+        let envelope = envelope.write().map_err(StoreError::from)?;
+        self.files.insert(STATEMENT.to_owned(), envelope);
         self.files.insert(MANIFEST.to_owned(), bytes);
         self.files.insert(SIGNATURE.to_owned(), signature.into_bytes());
         Ok(())

@@ -22,7 +22,7 @@ use crate::note::VerifierKey;
 
 pub use anchors::{Seen, Window};
 #[cfg(feature = "pack")]
-pub(crate) use pack::{MANIFEST, PACK_FORMAT, POPULATION, SIGNATURE, signed_text};
+pub(crate) use pack::{MANIFEST, PACK_FORMAT, POPULATION, SIGNATURE, STATEMENT, signed_text};
 
 /// Named files, as they lie in an evidence folder.
 pub trait Files: Sync {

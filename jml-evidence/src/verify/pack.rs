@@ -8,6 +8,7 @@ use jml_core::digest::Digest;
 use super::folder::{no_checkpoint, unsigned};
 use super::{Files, Level, Problems, Trust, TrustReport, Verdict};
 use super::{anchors, disclosed, keys, records, runs, sense};
+use crate::dsse::{Envelope, IN_TOTO};
 use crate::merkle::{Hash, leaf_hash, verify_consistency, verify_inclusion};
 use crate::note::{Checkpoint, VerifierKey};
 use crate::proof::{Proof, parse_hashes};
@@ -16,6 +17,8 @@ use crate::proof::{Proof, parse_hashes};
 pub(crate) const MANIFEST: &str = "pack.json";
 /// Name of the signature over it.
 pub(crate) const SIGNATURE: &str = "pack.sig";
+/// Name of the in-toto statement over it.
+pub(crate) const STATEMENT: &str = "statement.dsse.json";
 /// Version of the layout of packs.
 pub(crate) const PACK_FORMAT: i64 = 1;
 /// Name of the list of members of the population.
@@ -47,7 +50,7 @@ pub(super) fn run(files: &dyn Files, trust: &Trust) -> TrustReport {
     levels.insert(Level::L2, included(files, &entries, &note, &checkpoint));
     let (signed, manifest) = manifest(files, &checkpoint.origin);
     let (verdict, keys) = keys::signature(files, &note, trust, &records, &fits, manifest);
-    levels.insert(Level::L3, with_signature(verdict, signed.as_deref(), &keys));
+    levels.insert(Level::L3, with_signature(verdict, signed.as_ref(), &keys));
     let proof = |old| consistency(files, old);
     levels.insert(Level::L4, keys::continues(trust.earlier, &checkpoint, proof));
     let (verdict, seen, windows) = anchors::check(files, trust, &keys, &records, &fits);
@@ -138,9 +141,12 @@ fn included(
     problems.verdict()
 }
 
+/// What signs a manifest: the note and the statement.
+type Signed = (String, Envelope);
+
 /// Every file is what the manifest says, and there is no other. Gives back the note that signs the
 /// manifest, if it is one of these bytes.
-fn manifest(files: &dyn Files, origin: &str) -> (Option<String>, Problems) {
+fn manifest(files: &dyn Files, origin: &str) -> (Option<Signed>, Problems) {
     let mut problems = Problems::default();
     let bytes = files.read(MANIFEST).unwrap_or_default();
     let node = if canon::check(&bytes).is_ok() { canon::parse(&bytes).ok() } else { None };
@@ -153,6 +159,7 @@ fn manifest(files: &dyn Files, origin: &str) -> (Option<String>, Problems) {
     let mut left: BTreeSet<String> = files.names().into_iter().collect();
     left.remove(MANIFEST);
     left.remove(SIGNATURE);
+    left.remove(STATEMENT);
     for (name, digest) in listed {
         left.remove(name);
         let Some(there) = files.read(name) else {
@@ -171,12 +178,32 @@ fn manifest(files: &dyn Files, origin: &str) -> (Option<String>, Problems) {
     if right.is_none() {
         problems.add(SIGNATURE, "it is missing, or signs another manifest");
     }
-    (right, problems)
+    let envelope = files.read(STATEMENT).filter(|it| canon::check(it).is_ok());
+    let envelope = envelope.as_deref().and_then(Envelope::parse);
+    if !envelope.as_ref().is_some_and(|it| names(it, &bytes)) {
+        problems.add(STATEMENT, "it is missing, or is about another manifest");
+    }
+    (right.zip(envelope), problems)
+}
+
+/// Whether a statement is about this manifest.
+fn names(envelope: &Envelope, manifest: &[u8]) -> bool {
+    let statement = canon::parse(&envelope.payload).ok();
+    let subject = statement.as_ref().and_then(|it| match it.get("subject") {
+        Some(Node::List(list)) => list.first(),
+        _ => None,
+    });
+    let sha256 = subject.and_then(|it| it.get("digest")?.get("sha256")?.as_str());
+    envelope.payload_type == IN_TOTO && sha256 == Some(Digest::plain(manifest).to_hex().as_str())
 }
 
 /// Adds to L3 that a trusted key signed the manifest.
-fn with_signature(verdict: Verdict, signed: Option<&str>, keys: &[VerifierKey]) -> Verdict {
-    let bad = signed.filter(|note| !keys.iter().any(|key| key.open(note).is_ok()));
+fn with_signature(verdict: Verdict, signed: Option<&Signed>, keys: &[VerifierKey]) -> Verdict {
+    let by = |(note, envelope): &&Signed| {
+        keys.iter().any(|key| key.open(note).is_ok())
+            && keys.iter().any(|key| envelope.open(key).is_ok())
+    };
+    let bad = signed.filter(|signed| !by(signed));
     if keys.is_empty() || bad.is_none() {
         return verdict;
     }

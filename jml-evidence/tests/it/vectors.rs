@@ -5,13 +5,16 @@ use std::path::Path;
 
 use base64ct::{Base64, Encoding as _};
 use jml_core::canon;
+use jml_evidence::disclose;
+use jml_evidence::dsse::{Envelope, pae};
 use jml_evidence::log::Log;
 use jml_evidence::merkle::{Hash, verify_consistency, verify_inclusion};
-use jml_evidence::note::{Checkpoint, Ed25519Signer, VerifierKey};
+use jml_evidence::note::{Checkpoint, CheckpointSigner as _, Ed25519Signer, VerifierKey};
 use jml_evidence::storage::FolderStorage;
 use serde_json::Value;
 
 use crate::shared;
+use crate::store::Seeded;
 
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -141,4 +144,69 @@ fn canonical_json() {
     }
     println!("{ran} canonical texts accepted, {skipped} refused because they hold floats or null");
     assert!(ran >= 2);
+}
+
+#[test]
+fn signed_envelopes() {
+    let Some(path) = shared("vectors/notes-and-dsse.json") else { return };
+    let case = &read(&path)["dsse"][0];
+    let (kind, payload) =
+        (case["payloadType"].as_str().unwrap(), case["payload"].as_str().unwrap());
+    assert_eq!(pae(kind, payload.as_bytes()), case["pae"].as_str().unwrap().as_bytes());
+    let envelope = Envelope::parse(&serde_json::to_vec(&case["envelope"]).unwrap()).unwrap();
+    assert_eq!((envelope.payload_type.as_str(), &envelope.payload[..]), (kind, payload.as_bytes()));
+    println!(
+        "1 encoding and 1 envelope run; the signature is of ECDSA, which no key here makes: skipped"
+    );
+    // Ours, with our kind of key: signed, changed, signed by somebody else.
+    let key = |seed| Ed25519Signer::generate("example.org/dsse", &mut Seeded::new(seed)).unwrap();
+    let signature = key(1).sign(&pae(kind, payload.as_bytes())).unwrap();
+    let ours = Envelope { signatures: vec![(String::new(), signature)], ..envelope };
+    assert_eq!(Envelope::parse(&ours.write().unwrap()).unwrap(), ours);
+    assert_eq!(ours.open(&key(1).verifier()).unwrap(), payload.as_bytes());
+    assert!(ours.open(&key(2).verifier()).is_err());
+    for changed in [
+        Envelope { payload: b"hello worle".to_vec(), ..ours.clone() },
+        Envelope { payload_type: "http://example.com/HelloWorle".to_owned(), ..ours.clone() },
+    ] {
+        assert!(changed.open(&key(1).verifier()).is_err());
+    }
+}
+
+#[test]
+fn salted_disclosures() {
+    let Some(path) = shared("vectors/notes-and-dsse.json") else { return };
+    let (mut ran, mut opened) = (0, 0);
+    for case in read(&path)["sd_jwt"]["vectors"].as_array().unwrap() {
+        let text = case["disclosure"].as_str().unwrap();
+        assert_eq!(disclose::digest(text), case["digest"].as_str().unwrap());
+        ran += 1;
+        // Theirs have white space, which ours never have, and some have two parts.
+        opened += u32::from(disclose::open(text).is_some());
+    }
+    println!("{ran} digests run; {opened} of the texts are in our narrower form");
+    assert!(ran >= 2);
+}
+
+/// The numbers of ECMAScript: ours are integers, and every one of those is spelled the same.
+#[test]
+fn canonical_numbers() {
+    let Some(path) = shared("vectors/jcs/es6-numbers-first-10000.txt") else { return };
+    let (mut ran, mut skipped) = (0, 0);
+    for line in fs::read_to_string(&path).unwrap().lines() {
+        let (_, text) = line.split_once(',').unwrap();
+        let whole = text.parse::<i64>().ok().filter(|n| n.abs() <= canon::MAX_INTEGER);
+        match whole {
+            Some(number) => {
+                assert_eq!(canon::to_string(&number).unwrap(), text);
+                ran += 1;
+            }
+            None => {
+                assert!(canon::check(text.as_bytes()).is_err(), "{text}");
+                skipped += 1;
+            }
+        }
+    }
+    println!("{ran} integers spelled alike, {skipped} other numbers refused");
+    assert!(ran > 0 && skipped > 0);
 }
