@@ -18,7 +18,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::merkle::Hash;
-use crate::note::VerifierKey;
+use crate::note::{Checkpoint, VerifierKey};
 
 pub use anchors::{Seen, Window};
 #[cfg(feature = "pack")]
@@ -185,6 +185,25 @@ pub struct TrustReport {
 }
 
 impl TrustReport {
+    /// A report about what a checkpoint is of, with nothing looked at yet.
+    fn begin(checkpoint: Option<&Checkpoint>) -> Self {
+        Self {
+            origin: checkpoint.map_or_else(String::new, |it| it.origin.clone()),
+            size: checkpoint.map_or(0, |it| it.size),
+            records: 0,
+            runs: 0,
+            disclosures: 0,
+            erased: 0,
+            levels: BTreeMap::new(),
+            seen: Vec::new(),
+            windows: BTreeMap::new(),
+        }
+    }
+
+    fn say(&mut self, level: Level, verdict: Verdict) {
+        self.levels.insert(level, verdict);
+    }
+
     /// Whether no level failed. Levels that were not checked are not claimed.
     #[must_use]
     pub fn is_ok(&self) -> bool {

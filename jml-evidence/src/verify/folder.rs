@@ -25,50 +25,42 @@ pub(super) fn run(files: &dyn Files, trust: &Trust) -> TrustReport {
         let some = usize::try_from(size).ok().and_then(|size| leaves.get(..size));
         some.is_some_and(|leaves| root(leaves) == *said)
     };
-    let mut levels = BTreeMap::new();
-    levels.insert(Level::L0, records::canonical(numbered(), &records, &checkpoint.origin));
-    let (disclosures, erased, verdict) =
+    let mut report = TrustReport::begin(Some(&checkpoint));
+    report.records = records.len() as u64;
+    report.say(Level::L0, records::canonical(numbered(), &records, &checkpoint.origin));
+    let verdict;
+    (report.disclosures, report.erased, verdict) =
         disclosed::of_folder(files, &records, trust.opened.as_deref());
-    levels.insert(Level::L1, verdict);
-    levels.insert(Level::L2, tree);
+    report.say(Level::L1, verdict);
+    report.say(Level::L2, tree);
     let (verdict, keys) =
         keys::signature(files, &note, trust, &records, &fits, Problems::default());
-    levels.insert(Level::L3, verdict);
+    report.say(Level::L3, verdict);
     let proof = |old| prove_consistency(leaves.as_slice(), old, leaves.len() as u64);
-    levels.insert(Level::L4, keys::continues(trust.earlier, &checkpoint, proof));
-    let (verdict, seen, windows) = anchors::check(files, trust, &keys, &records, &fits);
-    levels.insert(Level::L5, verdict);
-    let (runs, verdict) = runs::complete(&records, true);
-    levels.insert(Level::L6, verdict);
-    levels.insert(Level::L7, runs::populations(&records, None));
-    levels.insert(Level::L8, sense::check(&records));
-    TrustReport {
-        origin: checkpoint.origin,
-        size: checkpoint.size,
-        records: records.len() as u64,
-        runs,
-        disclosures,
-        erased,
-        levels,
-        seen,
-        windows,
-    }
+    report.say(Level::L4, keys::continues(trust.earlier, &checkpoint, proof));
+    let verdict;
+    (verdict, report.seen, report.windows) = anchors::check(files, trust, &keys, &records, &fits);
+    report.say(Level::L5, verdict);
+    let verdict;
+    (report.runs, verdict) = runs::complete(&records, true);
+    report.say(Level::L6, verdict);
+    report.say(Level::L7, runs::populations(&records, None));
+    report.say(Level::L8, sense::check(&records));
+    report
 }
 
 /// A report of something that has no checkpoint.
 pub(super) fn no_checkpoint() -> TrustReport {
-    let mut levels = BTreeMap::new();
+    let mut report = TrustReport::begin(None);
     for (level, what) in [
         (Level::L2, "it is missing or is no checkpoint"),
         (Level::L3, "there is no signature to check"),
     ] {
         let mut problems = Problems::default();
         problems.add("checkpoint", what);
-        levels.insert(level, problems.verdict());
+        report.say(level, problems.verdict());
     }
-    let (origin, seen, windows) = (String::new(), Vec::new(), BTreeMap::new());
-    let (size, records, runs, disclosures, erased) = (0, 0, 0, 0, 0);
-    TrustReport { origin, size, records, runs, disclosures, erased, levels, seen, windows }
+    report
 }
 
 /// The checkpoint and what it says, without asking who signed it.

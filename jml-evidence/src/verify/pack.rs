@@ -43,33 +43,27 @@ pub(super) fn run(files: &dyn Files, trust: &Trust) -> TrustReport {
             verify_consistency(size, checkpoint.size, &it, said, &checkpoint.root)
         })
     };
-    let mut levels = BTreeMap::new();
-    levels.insert(Level::L0, records::canonical(numbered(), &records, &checkpoint.origin));
-    let (disclosures, erased, verdict) = disclosed::of_pack(files, &records);
-    levels.insert(Level::L1, verdict);
-    levels.insert(Level::L2, included(files, &entries, &note, &checkpoint));
+    let mut report = TrustReport::begin(Some(&checkpoint));
+    report.records = records.len() as u64;
+    report.say(Level::L0, records::canonical(numbered(), &records, &checkpoint.origin));
+    let verdict;
+    (report.disclosures, report.erased, verdict) = disclosed::of_pack(files, &records);
+    report.say(Level::L1, verdict);
+    report.say(Level::L2, included(files, &entries, &note, &checkpoint));
     let (signed, manifest) = manifest(files, &checkpoint.origin);
     let (verdict, keys) = keys::signature(files, &note, trust, &records, &fits, manifest);
-    levels.insert(Level::L3, with_signature(verdict, signed.as_ref(), &keys));
+    report.say(Level::L3, with_signature(verdict, signed.as_ref(), &keys));
     let proof = |old| consistency(files, old);
-    levels.insert(Level::L4, keys::continues(trust.earlier, &checkpoint, proof));
-    let (verdict, seen, windows) = anchors::check(files, trust, &keys, &records, &fits);
-    levels.insert(Level::L5, verdict);
-    let (runs, verdict) = runs::complete(&records, false);
-    levels.insert(Level::L6, verdict);
-    levels.insert(Level::L7, runs::populations(&records, Some(&population(files))));
-    levels.insert(Level::L8, sense::check(&records));
-    TrustReport {
-        origin: checkpoint.origin,
-        size: checkpoint.size,
-        records: records.len() as u64,
-        runs,
-        disclosures,
-        erased,
-        levels,
-        seen,
-        windows,
-    }
+    report.say(Level::L4, keys::continues(trust.earlier, &checkpoint, proof));
+    let verdict;
+    (verdict, report.seen, report.windows) = anchors::check(files, trust, &keys, &records, &fits);
+    report.say(Level::L5, verdict);
+    let verdict;
+    (report.runs, verdict) = runs::complete(&records, false);
+    report.say(Level::L6, verdict);
+    report.say(Level::L7, runs::populations(&records, Some(&population(files))));
+    report.say(Level::L8, sense::check(&records));
+    report
 }
 
 fn entries(files: &dyn Files) -> BTreeMap<u64, Vec<u8>> {
