@@ -134,6 +134,51 @@ fn only_what_was_asked_for_is_open() {
     assert!(paper.contains("within") && paper.contains("unanchored"), "{paper}");
 }
 
+/// Somebody changes a file, lists it anew and signs that with a key of their own.
+#[test]
+fn a_list_of_files_signed_by_a_stranger() {
+    let quarter = quarter();
+    let good = Pack::build(&quarter.evidence, &request(&quarter, &["identity"])).unwrap();
+    let digest = |bytes: &[u8]| jml_core::digest::Digest::plain(bytes).to_string();
+    let resigned = |key: &jml_evidence::note::Ed25519Signer, only_note: bool| {
+        let mut files = good.files().clone();
+        let report = files.get_mut("report.html").unwrap();
+        let before = digest(report);
+        report.extend_from_slice(b"<!-- all is well -->");
+        let after = digest(report);
+        let manifest = String::from_utf8(files["pack.json"].clone()).unwrap();
+        let old = digest(manifest.as_bytes());
+        let manifest = manifest.replace(&before, &after);
+        let new = digest(manifest.as_bytes());
+        let text = format!("jml-evidence/pack/v1\nexample.org/test\n{new}\n");
+        let signature = key.sign(text.as_bytes()).unwrap();
+        let note = jml_evidence::note::Note::write(&text, &[key.verifier().line(&signature)]);
+        files.insert("pack.sig".to_owned(), note.into_bytes());
+        files.insert("pack.json".to_owned(), manifest.into_bytes());
+        let envelope = jml_evidence::dsse::Envelope::parse(&files["statement.dsse.json"]).unwrap();
+        let payload = String::from_utf8(envelope.payload.clone()).unwrap();
+        let (old, new) = (old.replace("sha-256:", ""), new.replace("sha-256:", ""));
+        let payload = payload.replace(&old, &new).into_bytes();
+        let by = if only_note { signer() } else { stranger() };
+        let signature =
+            by.sign(&jml_evidence::dsse::pae(&envelope.payload_type, &payload)).unwrap();
+        let signatures = vec![(String::new(), signature)];
+        let envelope = jml_evidence::dsse::Envelope { payload, signatures, ..envelope };
+        files.insert("statement.dsse.json".to_owned(), envelope.write().unwrap());
+        verify(&files, &trust(&quarter)).levels[&Level::L3].clone()
+    };
+    // The test of the test: with the log's own key on both it passes.
+    assert_eq!(resigned(&signer(), true), Verdict::Pass);
+    assert!(matches!(resigned(&stranger(), true), Verdict::Fail(_)));
+    assert!(matches!(resigned(&signer(), false), Verdict::Fail(_)));
+}
+
+/// Another key for a log of the same name.
+fn stranger() -> jml_evidence::note::Ed25519Signer {
+    let mut entropy = crate::store::Seeded::new(99);
+    jml_evidence::note::Ed25519Signer::generate("example.org/test", &mut entropy).unwrap()
+}
+
 /// A list of hashes is read back whatever they begin with: no cell of it looks like a formula.
 #[test]
 fn a_large_population_is_listed() {
@@ -192,7 +237,7 @@ fn every_attack_has_its_level() {
         files.keys().filter(|name| name.starts_with(folder)).cloned().collect::<Vec<_>>()
     };
     type Attack = (&'static str, Level, fn(&mut BTreeMap<String, Vec<u8>>, &[String]));
-    let attacks: [Attack; 9] = [
+    let attacks: [Attack; 10] = [
         ("edit a record", Level::L2, |files, records| {
             let bytes = files.get_mut(&records[3]).unwrap();
             let text = String::from_utf8(bytes.clone()).unwrap().replace("\"v\":1", "\"v\":2");
@@ -241,6 +286,11 @@ fn every_attack_has_its_level() {
             files.insert(names[0].clone(), b);
             files.insert(names[1].clone(), a);
         }),
+        ("a disclosure twice", Level::L1, |files, _| {
+            let name = files.keys().find(|n| n.starts_with("disclosures/")).unwrap().clone();
+            let twice = [files[&name].clone(), files[&name].clone()].concat();
+            files.insert(name, twice);
+        }),
         ("another name", Level::L1, |files, _| {
             let name = files.keys().find(|n| n.starts_with("disclosures/")).unwrap().clone();
             let (text, _) = ("WyJhIiwiaWRlbnRpdHkiLCJzb21lYm9keSBlbHNlIl0", ());
@@ -261,12 +311,7 @@ fn every_attack_has_its_level() {
         assert!(matches!(report.levels[&level], Verdict::Fail(_)), "{what}: {report:?}");
     }
     // Another key, and history that does not continue what the auditor kept.
-    let stranger = jml_evidence::note::Ed25519Signer::generate(
-        "example.org/test",
-        &mut crate::store::Seeded::new(99),
-    )
-    .unwrap();
-    let theirs = Trust { key: Some(stranger.verifier()), ..trust(&quarter) };
+    let theirs = Trust { key: Some(stranger().verifier()), ..trust(&quarter) };
     assert!(matches!(verify(good.files(), &theirs).levels[&Level::L3], Verdict::Fail(_)));
     let size = quarter.earlier.checkpoint().size;
     let lied = Trust { earlier: Some((size, [7; 32])), ..trust(&quarter) };

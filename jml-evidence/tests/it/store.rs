@@ -9,7 +9,7 @@ use jml_core::account::AccountRef;
 use jml_core::journal::Entry;
 use jml_evidence::anchor::{Anchor as _, Anchored, FileDrop};
 use jml_evidence::entropy::Entropy;
-use jml_evidence::note::{Checkpoint, CheckpointSigner as _, Ed25519Signer, Note, VerifierKey};
+use jml_evidence::note::{Checkpoint, CheckpointSigner, Ed25519Signer, Note, VerifierKey};
 use jml_evidence::population::Extract;
 use jml_evidence::store::{
     Cadence, EraseError, Erasure, EvidenceStore, Hr, Keys, Orphaned, PopulationError, StoreError,
@@ -271,6 +271,15 @@ fn an_erased_person_is_gone_and_every_proof_holds() {
     passes(&report, &[Level::L4]);
     assert_eq!(report.erased, gone);
 
+    // Rows from a backup do not bring the person back: the key is gone, not only the rows.
+    let mut restored = disk.files();
+    restored.insert("vault/rows/0".to_owned(), before["vault/rows/0"].clone());
+    let texts = open_all(&restored, &vault_key()).unwrap();
+    let plain =
+        |text: &String| String::from_utf8(Base64UrlUnpadded::decode_vec(text).unwrap()).unwrap();
+    assert!(texts.iter().any(|(_, text)| plain(text).contains("bob-canary")));
+    assert!(!texts.iter().any(|(_, text)| plain(text).contains("ada-canary")));
+
     // Somebody who only deletes rows is found out.
     let mut cut = disk.files();
     let rows = cut.get_mut("vault/rows/0").unwrap();
@@ -500,6 +509,137 @@ fn populations_are_sealed_before_the_seed() {
     let report = verify(&disk.files(), &owner(&disk));
     passes(&report, &ALL);
     passes(&report, &[Level::L7]);
+}
+
+/// A signer that fails while the flag is up.
+struct Moody(Ed25519Signer, Arc<std::sync::atomic::AtomicBool>);
+
+impl CheckpointSigner for Moody {
+    fn verifier(&self) -> VerifierKey {
+        self.0.verifier()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        if self.1.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err("the key service does not answer".to_owned());
+        }
+        self.0.sign(message)
+    }
+}
+
+#[test]
+fn no_sample_of_a_population_that_could_still_change() {
+    let disk = SimDisk::default();
+    let moody = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let keys = Keys { signer: Box::new(Moody(signer(), Arc::clone(&moody))), ..keys(22) };
+    let mut evidence = EvidenceStore::open_in(Arc::new(disk), keys).unwrap();
+    work(&mut evidence, &few()).unwrap();
+    moody.store(true, std::sync::atomic::Ordering::SeqCst);
+    let entry = evidence.log().size();
+    evidence.seal_population("leaver", day(-1), day(5), None, day(6)).unwrap_err();
+    let refused = evidence.draw_sample(entry, "seed", 1, day(6)).unwrap_err();
+    assert!(matches!(refused, PopulationError::Unsealed(_)), "{refused}");
+    moody.store(false, std::sync::atomic::Ordering::SeqCst);
+    evidence.seal().unwrap();
+    assert_eq!(evidence.draw_sample(entry, "seed", 1, day(6)).unwrap().len(), 1);
+}
+
+/// A log whose key holder lies: every record is canonical, in the tree and signed. `edit` changes records
+/// before they are written.
+fn forged(edit: &dyn Fn(&mut serde_json::Value)) -> TrustReport {
+    let honest = SimDisk::default();
+    work(&mut store(&honest, 23), &few()).unwrap();
+    let disk = SimDisk::default();
+    let mut log = jml_evidence::log::Log::open(
+        Arc::new(disk.clone()),
+        Box::new(signer()),
+        &mut |_, _| Ok(()),
+        &mut |_, _| Ok(()),
+    )
+    .unwrap();
+    let entries = jml_evidence::verify::entries(&honest.files());
+    let lie = |bytes: &Vec<u8>| {
+        let mut value: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        edit(&mut value);
+        serde_json::to_vec(&value).unwrap()
+    };
+    log.append(entries.iter().map(lie).collect()).unwrap();
+    log.seal(&mut |_, _| Ok(())).unwrap();
+    verify(&disk.files(), &Trust { key: Some(signer().verifier()), ..Trust::default() })
+}
+
+/// Whoever holds the key can sign nonsense. The levels about sense notice it.
+#[test]
+fn what_a_key_holder_cannot_make_up() {
+    let honest = forged(&|_| {});
+    passes(&honest, &[Level::L0, Level::L2, Level::L3, Level::L6, Level::L8]);
+    let kind = |value: &serde_json::Value| value["kind"].as_str().unwrap().to_owned();
+    type Lie<'a> = (&'a str, Level, &'a dyn Fn(&mut serde_json::Value));
+    let lies: [Lie<'_>; 10] = [
+        ("another run root", Level::L6, &|value| {
+            if kind(value) == "run.closed" {
+                value["body"]["closing"]["run_root"] = "AAAA".into();
+            }
+        }),
+        ("fewer records", Level::L6, &|value| {
+            if kind(value) == "run.closed" {
+                value["body"]["closing"]["records"] = 3.into();
+            }
+        }),
+        ("a gap in a counter", Level::L6, &|value| {
+            if kind(value) == "step.result" && value["kseq"] == 2 {
+                value["kseq"] = 3.into();
+            }
+        }),
+        ("an approval that is a refusal", Level::L8, &|value| {
+            if kind(value) == "approval.decided" {
+                value["body"]["outcome"]["status"] = "refused".into();
+            }
+        }),
+        ("somebody who approves for themselves", Level::L8, &|value| {
+            if kind(value) == "approval.decided" {
+                value["actor"]["ref"] = value["subject"]["ref"].clone();
+            }
+        }),
+        ("a result of nothing", Level::L8, &|value| {
+            if kind(value) == "step.intended" {
+                value["body"]["step"]["id"] = "s9".into();
+            }
+        }),
+        ("an earlier time of revocation", Level::L8, &|value| {
+            if kind(value) == "sla.measured" {
+                value["body"]["measure"]["verified"] = "2026-01-01T08:00:01.000Z".into();
+            }
+        }),
+        ("an open change that is not counted", Level::L8, &|value| {
+            if kind(value) == "verify.observed" || kind(value) == "step.result" {
+                value["body"]["step"]["id"] = "s9".into();
+            }
+        }),
+        ("a personal value in the clear", Level::L0, &|value| {
+            if kind(value) == "run.opened" {
+                value["body"]["identity"] = "Ada".into();
+            }
+        }),
+        ("an unlikely time", Level::L0, &|value| {
+            if kind(value) == "run.opened" {
+                value["time"] = "2026-01-01 08:00".into();
+            }
+        }),
+    ];
+    for (what, level, lie) in lies {
+        let report = forged(lie);
+        assert!(matches!(report.levels[&level], Verdict::Fail(_)), "{what}: {:?}", report.levels);
+        passes(&report, &[Level::L2, Level::L3]);
+    }
+    // What a later version writes is in the tree all the same, and is not judged.
+    let later = forged(&|value| {
+        if kind(value) == "step.intended" {
+            value["kind"] = "step.foreseen".into();
+        }
+    });
+    assert!(matches!(later.levels[&Level::L0], Verdict::NotChecked(_)));
+    passes(&later, &[Level::L2, Level::L3]);
 }
 
 proptest! {
