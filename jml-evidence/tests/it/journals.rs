@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::account::{AccountState, AccountStatus};
 use jml_core::approval::{Panel, Standing};
+use jml_core::claim::ClaimSource;
 use jml_core::digest::Digest;
 use jml_core::id::{GateId, GateRuleId, IdentityId, PolicyVersion, ProviderId, RunId, StepId};
 use jml_core::identity::EngagementKind;
@@ -174,6 +175,16 @@ pub(crate) fn leaver(who: &str, at: DateTime<Utc>) -> Journal {
 
 /// Somebody moves and gets a group that somebody else approves.
 pub(crate) fn mover(who: &str, approver: &str, at: DateTime<Utc>) -> Journal {
+    granted(who, approver, at, Vec::new())
+}
+
+/// Somebody gets a group for these reasons, and somebody else approves it.
+pub(crate) fn granted(
+    who: &str,
+    approver: &str,
+    at: DateTime<Utc>,
+    claims: Vec<ClaimSource>,
+) -> Journal {
     let mut grant = step(
         "entra",
         &format!("acc-{who}"),
@@ -181,6 +192,7 @@ pub(crate) fn mover(who: &str, approver: &str, at: DateTime<Utc>) -> Journal {
         Rank::Grant,
     );
     grant.on_stale = OnStale::Replan;
+    grant.reason.claims = claims;
     grant.gate = Some(GateId::new("g1").unwrap());
     let plan = plan(who, LifecycleKind::Move, at, vec![("s1", grant)], Some(approver));
     let mut journal = Journal::open(plan, at);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use futures::executor::block_on;
 use jml_core::account::AccountRef;
+use jml_core::claim::ClaimSource;
 use jml_core::journal::Entry;
 use jml_evidence::anchor::{Anchor as _, Anchored, FileDrop};
 use jml_evidence::entropy::Entropy;
@@ -20,7 +21,7 @@ use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::{Crash, SimDisk};
-use crate::journals::{day, leaver, mover, person};
+use crate::journals::{day, granted, leaver, mover, person};
 
 /// Entropy that a test can repeat, and that does not repeat itself.
 pub(crate) struct Seeded(u64, u64);
@@ -509,6 +510,43 @@ fn populations_are_sealed_before_the_seed() {
     let report = verify(&disk.files(), &owner(&disk));
     passes(&report, &ALL);
     passes(&report, &[Level::L7]);
+}
+
+/// Access beyond the role leaves records of its own, so that it can be looked for.
+#[test]
+fn exceptions_and_access_for_a_time() {
+    let disk = SimDisk::default();
+    let mut evidence = store(&disk, 24);
+    let exception = ClaimSource::Exception { id: "X1".parse().unwrap(), owner: person("boss") };
+    let role = ClaimSource::Birthright { rule: "r1".parse().unwrap() };
+    for (who, claims) in [("ada", vec![exception]), ("bob", vec![role]), ("cyd", Vec::new())] {
+        evidence.add(&granted(who, "boss", day(0), claims).entries).unwrap();
+    }
+    evidence.seal().unwrap();
+    let ada = evidence.pseudonym(&person("ada")).unwrap().to_owned();
+    let records: Vec<serde_json::Value> = jml_evidence::verify::entries(&disk.files())
+        .iter()
+        .map(|bytes| serde_json::from_slice(bytes).unwrap())
+        .collect();
+    for kind in ["exception.accepted", "grant.activated"] {
+        let hits: Vec<_> = records.iter().filter(|record| record["kind"] == kind).collect();
+        assert_eq!(hits.len(), 1, "{kind}");
+        assert_eq!(hits[0]["subject"]["ref"], ada.as_str());
+    }
+    let timed = records.iter().find(|record| record["kind"] == "grant.activated").unwrap();
+    assert_eq!(timed["also"], serde_json::json!(["jit"]));
+    // The five instants of a run, and who decided, by pseudonym.
+    let opened = records.iter().find(|record| record["kind"] == "run.opened").unwrap();
+    for name in ["entered", "received", "planned"] {
+        assert!(opened["body"]["timing"][name].is_string(), "{name}");
+    }
+    let boss = evidence.pseudonym(&person("boss")).unwrap();
+    let decided = records.iter().find(|record| record["kind"] == "approval.decided").unwrap();
+    assert_eq!(decided["actor"]["ref"], boss);
+    // One policy, said once; another one is a change.
+    let changes = records.iter().filter(|record| record["kind"] == "config.changed").count();
+    assert_eq!(changes, 1);
+    passes(&verify(&disk.files(), &owner(&disk)), &ALL);
 }
 
 /// A signer that fails while the flag is up.
