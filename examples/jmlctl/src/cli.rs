@@ -111,7 +111,11 @@ pub(crate) enum Command {
         dot: bool,
     },
     /// Show accounts that belong to nobody known, or perhaps to somebody.
-    Orphans,
+    Orphans {
+        /// Also note them in the evidence.
+        #[arg(long)]
+        record: bool,
+    },
     /// Verify the evidence of the project, or a pack that somebody was given.
     Verify(VerifyArgs),
     /// Make what an auditor asks for: a population, a sample of it, a pack with proofs.

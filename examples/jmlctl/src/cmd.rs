@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::executor::block_on;
+use jml_core::account::{AccountRef, AccountState};
 use jml_core::clock::Clock as _;
 use jml_core::desired::desired;
 use jml_core::entitlement::EntitlementRef;
@@ -22,6 +23,7 @@ use jml_core::nearest::nearest;
 use jml_core::time::TzdbZones;
 use jml_engine::brake::Override;
 use jml_engine::{Batch, EngineError, Request, Selection, SystemClock};
+use jml_evidence::store::Orphaned;
 use serde_json::json;
 
 use crate::cli::{Cli, Command};
@@ -50,7 +52,7 @@ pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
         Command::Resume => runs::resume(cli, out),
         Command::Status => runs::status(cli, out),
         Command::Show { run, dot } => runs::show(cli, run, *dot, out),
-        Command::Orphans => orphans(cli, out),
+        Command::Orphans { record } => orphans(cli, *record, out),
         Command::Verify(args) => verify::verify(cli, args, out),
         Command::Audit(what) => audit::audit(cli, what, out),
         Command::Review(what) => review::review(cli, what, out),
@@ -81,10 +83,23 @@ fn prepare(
 }
 
 /// Accounts without an owner, each with what a person has to decide.
-fn orphans(cli: &Cli, out: &Out) -> Result<u8, Failure> {
-    let mut project = open(&cli.config, false)?;
-    let (_, batch) = prepare(&mut project, SystemClock.now(), "orphans")?;
+fn orphans(cli: &Cli, record: bool, out: &Out) -> Result<u8, Failure> {
+    let mut project = open(&cli.config, record)?;
+    let now = SystemClock.now();
+    let (_, batch) = prepare(&mut project, now, "orphans")?;
     let world = &batch.world;
+    if record {
+        let one = |(account, state): (&AccountRef, &AccountState)| Orphaned {
+            account: account.clone(),
+            status: state.status.as_str().to_owned(),
+            entitlements: state.holdings.len() as u64,
+        };
+        let found: Vec<Orphaned> = world.orphans().iter().map(|(at, it)| one((at, it))).collect();
+        project.evidence()?.with(|store| {
+            store.orphans(&found, now)?;
+            store.seal().map(drop)
+        })?;
+    }
     if cli.json {
         let disputed: Vec<_> = world
             .disputed()

@@ -193,3 +193,25 @@ fn a_review_from_the_command_line() {
     project.expect(&["verify"], 0);
     project.expect(&["review", "tick", "q1"], 0);
 }
+
+/// An account whose owner nobody knows any more is found, and noted if that is wished.
+#[test]
+fn orphans_are_noted() {
+    let project = Project::new();
+    project.expect(&["apply"], 4);
+    // Somebody starts anew with a feed that does not have everybody whom the target has.
+    std::fs::remove_file(project.path("state/journal.db")).unwrap();
+    let feed = std::fs::read_to_string(project.path("hr.csv")).unwrap();
+    let rest: String =
+        feed.split_inclusive('\n').filter(|line| !line.starts_with("E0003,")).collect();
+    std::fs::write(project.path("hr.csv"), rest).unwrap();
+    assert!(project.expect(&["orphans"], 0).contains("1 accounts belong to nobody known"));
+    let size = |project: &Project| {
+        let note = std::fs::read_to_string(project.path("evidence/checkpoint")).unwrap();
+        note.lines().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = size(&project);
+    project.expect(&["orphans", "--record"], 0);
+    assert_eq!(size(&project), before + 1);
+    project.expect(&["verify"], 0);
+}

@@ -51,6 +51,24 @@ fn several_engagements_of_one_person() {
 }
 
 #[test]
+fn when_it_was_entered() {
+    let head = "employee_id,kind,start,zone,entered_at\n";
+    let read = |cell: &str| {
+        let row = format!("{head}E1,employment,2024-01-08,Europe/Berlin,{cell}\n");
+        source().parse(row.as_bytes(), DateTime::UNIX_EPOCH).unwrap()
+    };
+    let feed = read("2024-01-02T09:00:00+01:00");
+    let entered = feed.records[0].engagement.entered_at.unwrap();
+    assert_eq!(entered.to_rfc3339(), "2024-01-02T08:00:00+00:00");
+    assert_eq!(read("").records[0].engagement.entered_at, None);
+    assert_eq!(
+        read("yesterday").rejected[0].to_string(),
+        "line 2, column `entered_at`: `yesterday` is not an instant; write an instant like \
+         2026-01-31T14:00:00+01:00"
+    );
+}
+
+#[test]
 fn rows_that_disagree_about_a_person_are_all_refused() {
     let csv = format!(
         "{HEADER}\nE1,a,employment,2020-01-01,2023-12-31,Europe/Berlin,Clerk,1\n\
