@@ -43,8 +43,10 @@ pub struct PopulationBody {
     pub from: String,
     /// First instant after it.
     pub to: String,
-    /// How many members.
+    /// How many members: runs.
     pub members: u64,
+    /// How many people they are about; somebody can have several runs in one event.
+    pub people: u64,
     /// The root over their leaf hashes, in base64.
     pub members_root: String,
     /// What it was compared with.

@@ -102,8 +102,8 @@ fn tiles(it: &Content<'_>) -> Markup {
     let residual = it.runs.iter().filter(|run| residual(run) > 0).count();
     html! {
         ul.tiles aria-label="In short" {
-            li { strong { (number(it.population, &["members"])) } "in the population" }
-            li { strong { (it.runs.len()) } "in this pack" }
+            li { strong { (number(it.population, &["people"])) } "people in the population" }
+            li { strong { (it.runs.len()) } "runs in this pack" }
             @if !limited.is_empty() {
                 li { strong { (within) " of " (limited.len()) } "systems within the limit" }
             }
@@ -126,7 +126,7 @@ fn population(it: &Content<'_>) -> Markup {
         section aria-labelledby="population" {
             h2 id="population" { "Population" }
             dl {
-                dt { "Members" } dd { (number(it.population, &["members"])) " runs, each listed in population.csv" }
+                dt { "Members" } dd { (number(it.population, &["members"])) " runs of " (number(it.population, &["people"])) " people, each listed in population.csv" }
                 dt { "Root over them" } dd { code { (is("members_root")) } }
                 @if let Some(source) = source {
                     dt { "Compared with" } dd { (text(source, &["system"])) ": " (text(source, &["query"])) }

@@ -464,6 +464,7 @@ impl EvidenceStore {
             from,
             to,
             members: leaves.len() as u64,
+            people: names.len() as u64,
             members_root: Base64::encode_string(&members_root(&leaves)),
             source: None,
             matched: None,

@@ -68,6 +68,7 @@ struct Population<'a> {
     from: &'a str,
     to: &'a str,
     members: u64,
+    people: u64,
     root: &'a str,
 }
 
@@ -78,6 +79,7 @@ fn population(record: &Node) -> Option<Population<'_>> {
         from: text(body, &["from"])?,
         to: text(body, &["to"])?,
         members: number(body, &["members"])?,
+        people: number(body, &["people"])?,
         root: text(body, &["members_root"])?,
     })
 }
@@ -94,6 +96,12 @@ fn members(records: &Records, before: u64, it: &Population<'_>) -> Vec<(u64, Has
     };
     let hits = records.range(..before).filter(|(_, record)| within(&record.node));
     hits.map(|(index, record)| (*index, record.leaf)).collect()
+}
+
+/// How many people the members are about.
+fn people(records: &Records, members: &[(u64, Hash)]) -> u64 {
+    let subject = |(entry, _): &(u64, Hash)| text(&records.get(entry)?.node, &["subject", "ref"]);
+    members.iter().filter_map(subject).collect::<BTreeSet<_>>().len() as u64
 }
 
 /// What a pack says the members of its population are: entry and leaf hash.
@@ -124,6 +132,9 @@ pub(super) fn populations(records: &Records, listed: Option<&Listed>) -> Verdict
             let root = members_root(&leaves);
             if said.members != leaves.len() as u64 || said.root != Base64::encode_string(&root) {
                 problems.add(&at, "the population has other members than it says");
+            }
+            if listed.is_none() && said.people != people(records, &found) {
+                problems.add(&at, "the population is about another number of people than it says");
             }
             known.insert(*index, (found.into_iter().map(|(entry, _)| entry).collect(), root));
         }

@@ -488,7 +488,7 @@ fn populations_are_sealed_before_the_seed() {
     let sealed = evidence.seal_population("leaver", day(1), day(10), Some(&hr), day(31)).unwrap();
     // Effective one minute before the run: the runs of day 2 to day 10.
     let body = &sealed.body;
-    assert_eq!((body.members, body.matched), (9, Some(8)));
+    assert_eq!((body.members, body.people, body.matched), (9, 9, Some(8)));
     assert_eq!((body.source_only, body.log_only), (Some(1), Some(1)));
     assert_eq!(sealed.source_only, [person("nobody")].into());
     let drawn = evidence.draw_sample(sealed.entry, "the auditor's words", 4, day(32)).unwrap();

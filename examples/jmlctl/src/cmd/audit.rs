@@ -157,7 +157,10 @@ fn population(
         return Ok(OK);
     }
     let body = &sealed.body;
-    out.line(format!("{} runs are sealed as entry {}", body.members, sealed.entry));
+    out.line(format!(
+        "{} runs of {} people are sealed as entry {}",
+        body.members, body.people, sealed.entry
+    ));
     if let (Some(both), Some(theirs), Some(ours)) = (body.matched, body.source_only, body.log_only)
     {
         out.line(format!(

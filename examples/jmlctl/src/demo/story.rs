@@ -507,8 +507,9 @@ impl<'a> Year<'a> {
         self.out.line(styled(BOLD, "For the auditor"));
         let body = &sealed.body;
         self.out.line(format!(
-            "  {} runs of leavers are sealed as the population; {} people are in it and in the feed, {} only \
+            "  {} leavers in {} runs are sealed as the population; {} of them are in the feed too, {} are only \
              in the feed, {} only in the log",
+            body.people,
             body.members,
             body.matched.unwrap_or(0),
             body.source_only.unwrap_or(0),
