@@ -13,13 +13,16 @@ struct Erased<'a> {
     subjects: BTreeSet<&'a str>,
     /// Up to this entry, values of some class went. Which of a record's values are of it, is not public.
     before: u64,
+    /// How many went, all in all.
+    rows: u64,
 }
 
 impl<'a> Erased<'a> {
     fn new(records: &'a Records) -> Self {
-        let mut erased = Self { subjects: BTreeSet::new(), before: 0 };
+        let mut erased = Self { subjects: BTreeSet::new(), before: 0, rows: 0 };
         for record in records.values() {
             let body = ["body", "erasure"];
+            erased.rows += number(&record.node, &[body[0], body[1], "rows"]).unwrap_or(0);
             match text(&record.node, &[body[0], body[1], "scope"]) {
                 Some("subject") => {
                     erased.subjects.extend(text(&record.node, &["subject", "ref"]));
@@ -107,6 +110,13 @@ pub(super) fn of_folder(
                 );
             }
         }
+    }
+    // Whose values went is told by the records; that no others went with them, by their number.
+    if gone > erased.rows {
+        problems.add(
+            "vault",
+            format!("{gone} disclosures are missing, records say that {} went", erased.rows),
+        );
     }
     let count = rows.len() as u64;
     let Some(opened) = opened else {

@@ -12,6 +12,7 @@ mod journals;
 mod log;
 mod merkle;
 mod pack;
+mod parsers;
 mod store;
 mod vectors;
 

@@ -357,6 +357,14 @@ fn values_expire_by_class_and_holds_keep_them() {
     let report = verify(&disk.files(), &owner(&disk));
     passes(&report, &ALL);
     assert_eq!(report.erased, gone);
+    // An expiry is no excuse for whatever else goes: one more row is one too many.
+    let mut cut = disk.files();
+    let rows = cut.get_mut("vault/rows/0").unwrap();
+    let first = rows.iter().position(|b| *b == b'\n').unwrap();
+    rows.drain(..=first);
+    let report = verify(&cut, &Trust { opened: None, ..owner(&disk) });
+    let Verdict::Fail(list) = &report.levels[&Level::L1] else { panic!("{report:?}") };
+    assert!(list[0].what.contains("are missing, records say that"), "{list:?}");
 }
 
 #[test]

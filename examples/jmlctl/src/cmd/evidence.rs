@@ -59,14 +59,26 @@ pub(super) fn evidence(cli: &Cli, what: &Evidence, out: &Out) -> Result<u8, Fail
         }
         Evidence::Erase { person: who, basis, approved_by } => {
             let approved_by = approved_by.iter().map(|by| person(by)).collect::<Result<_, _>>()?;
-            let wish = Erasure { who: person(who)?, basis: basis.clone(), approved_by, at: now };
+            let who = person(who)?;
+            // A duty to keep what belongs to them is a duty to keep what proves it.
+            let holds = project.facts.people.get(&who).map(|facts| facts.legal_holds.as_slice());
+            let alive = holds
+                .unwrap_or_default()
+                .iter()
+                .find(|hold| hold.from <= now && hold.until.is_none_or(|until| now < until));
+            if let Some(hold) = alive {
+                let text = format!("`{who}` is under the legal hold `{}`", hold.case);
+                return Err(Failure::new(CONFIG, text));
+            }
+            let wish = Erasure { who, basis: basis.clone(), approved_by, at: now };
             let gone = store.with(|it| it.erase(&wish)).map_err(|e: EraseError| match e {
                 EraseError::Store(e) => e.into(),
                 other => Failure::new(CONFIG, other.to_string()),
             })?;
             let text = format!(
-                "{gone} values of `{who}` are erased from the evidence; its records and proofs stay. \
-                 The journal, the facts and copies that were given out are not touched"
+                "{gone} values of `{}` are erased from the evidence; its records and proofs stay. \
+                 The journal, the facts and copies that were given out are not touched",
+                wish.who
             );
             (text, json!({ "erased": gone }))
         }
