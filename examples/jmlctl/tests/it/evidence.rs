@@ -163,7 +163,8 @@ fn a_review_from_the_command_line() {
         project.json(&["review", "open", "q1", "--due", "2099-01-01", "--by", "E0001", "--json"]);
     let items = opened["items"].as_array().unwrap();
     let one = items.iter().find(|it| it["identity"] == "E0005").unwrap();
-    let (item, what) = (one["item"].to_string(), one["entitlement"].as_str().unwrap().to_owned());
+    let what = one["entitlement"].as_str().unwrap().to_owned();
+    let (number, item) = (&one["item"], one["item"].to_string());
     assert!(!opened["letters"].as_array().unwrap().is_empty());
     assert!(
         project
@@ -178,10 +179,11 @@ fn a_review_from_the_command_line() {
         )
     };
     assert!(decide("E0005", 2).contains("nobody reviews their own access"));
-    let manager =
-        opened["letters"].as_array().unwrap().iter().find(|letter| {
-            letter["items"].as_array().unwrap().iter().any(|it| it.to_string() == item)
-        });
+    let manager = opened["letters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|letter| letter["items"].as_array().unwrap().iter().any(|it| it == number));
     decide(manager.unwrap()["to"].as_str().unwrap(), 0);
     assert!(project.expect(&["review", "show", "q1"], 0).contains("revoked by"));
     let plan = project.expect(&["plan"], 0);
