@@ -26,6 +26,7 @@ use crate::record::{
     Body, By, Config, Controls, Draft, Hidden, Owner, derive, event, instant, review,
 };
 use crate::run_root::run_root;
+use crate::schema::{self, Odd};
 use crate::storage::{FolderStorage, Storage};
 use crate::vault::{self, KeyWrap, OpenRow, Vault, VaultError};
 
@@ -140,8 +141,8 @@ struct Known {
     reviews: BTreeMap<String, u64>,
     holds: BTreeMap<String, String>,
     erased: BTreeSet<String>,
-    /// Class and entry up to which it expired.
-    expired: BTreeMap<String, u64>,
+    /// Class, entry up to which it expired, and who was held then.
+    expired: Vec<(String, u64, BTreeSet<String>)>,
     opened: Vec<OpenedRun>,
     /// Entry, members and root of sealed populations.
     populations: BTreeMap<u64, (Vec<u64>, Hash)>,
@@ -203,7 +204,9 @@ impl Known {
             "erasure.executed" => match text(&record, &["body", "erasure", "class"]) {
                 Some(class) => {
                     let before = number(&record, &["body", "erasure", "before"])?;
-                    self.expired.insert(class.to_owned(), before);
+                    // A hold that ends later does not make an old expiry reach further.
+                    let held = self.holds.values().cloned().collect();
+                    self.expired.push((class.to_owned(), before, held));
                 }
                 None => {
                     self.erased.insert(subject()?);
@@ -275,6 +278,23 @@ struct ActorBody<'a> {
 struct Batch {
     entries: Vec<Vec<u8>>,
     beside: Vec<Vec<u8>>,
+    /// Pseudonyms that were made for it.
+    fresh: Vec<String>,
+}
+
+/// A record to be placed.
+struct Item<'a> {
+    run: Option<&'a str>,
+    event: &'a str,
+    subject: Option<&'a IdentityId>,
+    draft: &'a Draft,
+}
+
+/// What was known before records were placed.
+enum Undo {
+    /// What the records of one run can change.
+    Run(Box<Before>),
+    All(Box<Known>),
 }
 
 impl EvidenceStore {
@@ -343,18 +363,16 @@ impl EvidenceStore {
     pub fn add_review(&mut self, campaign: &Campaign) -> Result<Durable, StoreError> {
         let next = self.known.reviews.get(campaign.rules().id.as_str()).copied().unwrap_or(0);
         let drafts = review(campaign, next, self.entropy.as_mut())?;
-        let mut batch = Batch::default();
-        let before = self.known.clone();
-        for (subject, draft) in &drafts {
-            if let Err(error) = self.place(&mut batch, None, "review", subject.as_ref(), draft) {
-                self.known = before;
-                return Err(error);
-            }
-        }
-        if let (None, Some((_, first))) = (self.oldest, drafts.first()) {
-            self.oldest = Some(first.time);
-        }
-        let durable = self.log.stage(batch.entries, batch.beside)?;
+        let items: Vec<Item<'_>> = drafts
+            .iter()
+            .map(|(subject, draft)| Item {
+                run: None,
+                event: "review",
+                subject: subject.as_ref(),
+                draft,
+            })
+            .collect();
+        let durable = self.stage_items(&items, Undo::All(Box::new(self.known.clone())))?;
         self.commit()?;
         Ok(durable)
     }
@@ -409,43 +427,55 @@ impl EvidenceStore {
             drafts.insert(0, Draft::new("config.changed", time, body));
         }
         let event = event(header.kind);
-        let mut batch = Batch::default();
-        let subject = Some(&header.identity);
-        // Until everything is in its place, what is known does not change: a failure leaves no trace.
-        let before = self.known.clone_for(run.as_str());
+        let (id, subject) = (Some(run.as_str()), Some(&header.identity));
+        let mut items = Vec::new();
         for draft in &drafts {
-            let (run, event, subject) = if draft.entry.is_some() {
-                (Some(run.as_str()), event, subject)
-            } else {
-                (None, "log_integrity", None)
-            };
-            if let Err(error) = self.place(&mut batch, run, event, subject, draft) {
-                self.known.restore(before);
-                return Err(error);
+            items.push(match draft.entry {
+                Some(_) => Item { run: id, event, subject, draft },
+                None => Item { run: None, event: "log_integrity", subject: None, draft },
+            });
+        }
+        let before = self.known.clone_for(run.as_str());
+        self.stage_items(&items, Undo::Run(Box::new(before)))
+    }
+
+    /// Puts records into the queue, all or none: after a failure everything is as it was before.
+    fn stage_items(&mut self, items: &[Item<'_>], undo: Undo) -> Result<Durable, StoreError> {
+        let mut batch = Batch::default();
+        let placed = items.iter().try_for_each(|item| self.place(&mut batch, item));
+        let fresh = std::mem::take(&mut batch.fresh);
+        let staged = placed
+            .and_then(|()| self.log.stage(batch.entries, batch.beside).map_err(StoreError::from));
+        match &staged {
+            Ok(durable) if durable.count() > 0 => {
+                self.oldest = self.oldest.or_else(|| items.first().map(|item| item.draft.time));
+            }
+            Ok(_) => {}
+            Err(_) => {
+                match undo {
+                    Undo::Run(before) => self.known.restore(*before),
+                    Undo::All(before) => self.known = *before,
+                }
+                // Their keys were never stored, so nothing may be closed with them.
+                self.vault.forget(&fresh);
             }
         }
-        if let (None, Some(first)) = (self.oldest, drafts.first()) {
-            self.oldest = Some(first.time);
-        }
-        Ok(self.log.stage(batch.entries, batch.beside)?)
+        staged
     }
 
     /// The pseudonym of somebody, made if there is none.
     fn reference(&mut self, batch: &mut Batch, who: &IdentityId) -> Result<String, StoreError> {
         let (name, line) = self.vault.subject(who.as_str(), self.entropy.as_mut())?;
-        batch.beside.extend(line);
+        if let Some(line) = line {
+            batch.beside.push(line);
+            batch.fresh.push(name.clone());
+        }
         Ok(name)
     }
 
     /// Gives a record its place and puts it into a batch.
-    fn place(
-        &mut self,
-        batch: &mut Batch,
-        run: Option<&str>,
-        event: &str,
-        subject: Option<&IdentityId>,
-        draft: &Draft,
-    ) -> Result<(), StoreError> {
+    fn place(&mut self, batch: &mut Batch, item: &Item<'_>) -> Result<(), StoreError> {
+        let Item { run, event, subject, draft } = *item;
         let index = self.log.size() + batch.entries.len() as u64;
         let subject = subject.map(|who| self.reference(batch, who)).transpose()?;
         let actor = match &draft.actor {
@@ -509,6 +539,13 @@ impl EvidenceStore {
             body: &body,
         };
         let bytes = canon::to_vec(&record)?;
+        // What a verifier would call odd is refused here, before it is in the log for ever.
+        let node = canon::parse(&bytes)?;
+        if let Err(Odd::Unknown(what) | Odd::Wrong(what)) = schema::check(&node) {
+            return Err(
+                CanonError::Custom(format!("a {} cannot be recorded: {what}", draft.kind)).into()
+            );
+        }
         // The one place that reads records is the one that knows what they mean.
         if self.known.recall(index, &bytes).is_none() {
             let what = "a record that this version cannot read back".to_owned();

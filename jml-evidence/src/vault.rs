@@ -293,6 +293,15 @@ impl Vault {
         Ok((name, Some(json(&line))))
     }
 
+    /// Forgets subjects whose lines were never stored.
+    pub(crate) fn forget(&mut self, subjects: &[String]) {
+        for subject in subjects {
+            if let Some(gone) = self.subjects.remove(subject) {
+                self.by_identity.remove(&gone.identity);
+            }
+        }
+    }
+
     /// The pseudonym of an identity that has one.
     pub(crate) fn known(&self, identity: &str) -> Option<&str> {
         self.by_identity.get(identity).map(String::as_str)

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use jml_core::account::AccountRef;
 use jml_core::id::IdentityId;
 
-use super::{Batch, EvidenceStore, StoreError};
+use super::{EvidenceStore, Item, StoreError, Undo};
 use crate::anchor::{Anchored, Receipt};
 use crate::disclose::disclose;
 use crate::log::Sealed;
@@ -141,18 +141,9 @@ impl EvidenceStore {
         subject: Option<&IdentityId>,
         drafts: &[Draft],
     ) -> Result<u64, StoreError> {
-        let mut batch = Batch::default();
-        let before = self.known.clone();
-        for draft in drafts {
-            if let Err(error) = self.place(&mut batch, None, event, subject, draft) {
-                self.known = before;
-                return Err(error);
-            }
-        }
-        if let (None, Some(first)) = (self.oldest, drafts.first()) {
-            self.oldest = Some(first.time);
-        }
-        let durable = self.log.stage(batch.entries, batch.beside)?;
+        let items: Vec<Item<'_>> =
+            drafts.iter().map(|draft| Item { run: None, event, subject, draft }).collect();
+        let durable = self.stage_items(&items, Undo::All(Box::new(self.known.clone())))?;
         self.commit()?;
         Ok(durable.first())
     }
@@ -427,13 +418,12 @@ impl EvidenceStore {
         let done = self.vault.erase_all(self.storage.as_ref(), &erased);
         self.known.erased = erased;
         done?;
-        let held: BTreeSet<String> = self.known.holds.values().cloned().collect();
-        for (class, before) in self.known.expired.clone() {
+        for (class, before, held) in &self.known.expired {
             let class = [RetentionClass::Proof, RetentionClass::Detail]
                 .into_iter()
-                .find(|known| known.as_str() == class);
+                .find(|known| known.as_str() == class.as_str());
             if let Some(class) = class {
-                Vault::expire(self.storage.as_ref(), class, before, &held)?;
+                Vault::expire(self.storage.as_ref(), class, *before, held)?;
             }
         }
         Ok(())

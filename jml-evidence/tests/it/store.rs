@@ -330,7 +330,8 @@ fn values_expire_by_class_and_holds_keep_them() {
     let disk = SimDisk::default();
     let mut evidence = store(&disk, 11);
     work(&mut evidence, &few()).unwrap();
-    evidence.place_hold(&person("bob-canary"), "case", &person("lawyer"), day(3)).unwrap();
+    let (bob, lawyer) = (person("bob-canary"), person("lawyer"));
+    let hold = evidence.place_hold(&bob, "case", &lawyer, day(3)).unwrap();
     let count = |evidence: &EvidenceStore, who: &str, class| {
         let name = evidence.pseudonym(&person(who)).unwrap().to_owned();
         let rows = evidence.disclosures(&mut |_| true).unwrap();
@@ -357,6 +358,18 @@ fn values_expire_by_class_and_holds_keep_them() {
     let report = verify(&disk.files(), &owner(&disk));
     passes(&report, &ALL);
     assert_eq!(report.erased, gone);
+    // When the hold ends, an old expiry does not reach further; a new one does.
+    let mut evidence = evidence;
+    evidence.release_hold(&person("bob-canary"), &hold, &person("lawyer"), day(50)).unwrap();
+    drop(evidence);
+    let mut evidence = store(&disk, 13);
+    assert_eq!(count(&evidence, "bob-canary", Detail), held);
+    passes(&verify(&disk.files(), &owner(&disk)), &ALL);
+    assert_eq!(evidence.expire(Detail, day(40), day(51)).unwrap(), held as u64);
+    assert_eq!(count(&evidence, "bob-canary", Detail), 0);
+    drop(evidence);
+    drop(store(&disk, 14));
+    passes(&verify(&disk.files(), &owner(&disk)), &ALL);
     // An expiry is no excuse for whatever else goes: one more row is one too many.
     let mut cut = disk.files();
     let rows = cut.get_mut("vault/rows/0").unwrap();
@@ -518,6 +531,31 @@ fn populations_are_sealed_before_the_seed() {
     let report = verify(&disk.files(), &owner(&disk));
     passes(&report, &ALL);
     passes(&report, &[Level::L7]);
+}
+
+/// What cannot be recorded leaves nothing behind, and what comes after it fits.
+#[test]
+fn a_record_that_is_refused_leaves_no_trace() {
+    let disk = SimDisk::default();
+    let mut evidence = store(&disk, 25);
+    work(&mut evidence, &few()[..1]).unwrap();
+    let extract = Extract {
+        system: "hr".to_owned(),
+        query: "x".repeat(5000),
+        rows: 1,
+        digest: "00".to_owned(),
+        extracted_at: "2026-02-01T00:00:00.000Z".to_owned(),
+    };
+    let hr = Hr { extract, people: [person("ada-canary")].into() };
+    let size = evidence.log().size();
+    let refused = evidence.seal_population("leaver", day(-1), day(5), Some(&hr), day(6));
+    let PopulationError::Store(StoreError::Canon(why)) = refused.unwrap_err() else { panic!() };
+    assert!(why.to_string().contains("more than 4096 bytes"), "{why}");
+    assert_eq!(evidence.log().size(), size);
+    evidence.heartbeat(day(8)).unwrap();
+    evidence.seal().unwrap();
+    drop(evidence);
+    passes(&verify(&disk.files(), &owner(&disk)), &[Level::L0, Level::L1, Level::L2, Level::L6]);
 }
 
 /// Access beyond the role leaves records of its own, so that it can be looked for.
