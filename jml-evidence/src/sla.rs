@@ -40,19 +40,12 @@ pub enum Preset {
 
 const HOUR: i64 = 3600;
 
-const FEDRAMP_HIGH: [Limit; 3] = [
+const FEDRAMP_HIGH: [Limit; 2] = [
     Limit {
         event: "leaver",
         seconds: HOUR,
         source: "FedRAMP High PS-4 a",
         statement: "ps-4_smt.a",
-        stated: true,
-    },
-    Limit {
-        event: "dismissal",
-        seconds: HOUR,
-        source: "FedRAMP High AC-2(13)",
-        statement: "ac-2.13_smt",
         stated: true,
     },
     Limit {
@@ -63,19 +56,12 @@ const FEDRAMP_HIGH: [Limit; 3] = [
         stated: true,
     },
 ];
-const FEDRAMP_MODERATE: [Limit; 3] = [
+const FEDRAMP_MODERATE: [Limit; 2] = [
     Limit {
         event: "leaver",
         seconds: 4 * HOUR,
         source: "FedRAMP Moderate PS-4 a",
         statement: "ps-4_smt.a",
-        stated: true,
-    },
-    Limit {
-        event: "dismissal",
-        seconds: HOUR,
-        source: "FedRAMP Moderate AC-2(13)",
-        statement: "ac-2.13_smt",
         stated: true,
     },
     Limit {
@@ -93,17 +79,10 @@ const PCI: [Limit; 1] = [Limit {
     statement: "pci-dss-4.0.1_8.2.5",
     stated: false,
 }];
-const IPSIE: [Limit; 2] = [
+const IPSIE: [Limit; 1] = [
     // Five minutes to propagate, five for the application to act.
     Limit {
         event: "leaver",
-        seconds: 600,
-        source: "OpenID IPSIE AL1",
-        statement: "ipsie_al1",
-        stated: true,
-    },
-    Limit {
-        event: "dismissal",
         seconds: 600,
         source: "OpenID IPSIE AL1",
         statement: "ipsie_al1",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use chrono::{DateTime, Utc};
-use jml_core::canon::{self, CanonError, Node};
+use jml_core::canon::{self, CanonError};
 use jml_core::id::IdentityId;
 use jml_core::journal::{Entry, Fact};
 use jml_core::review::Campaign;
@@ -148,24 +148,16 @@ struct Known {
     populations: BTreeMap<u64, (Vec<u64>, Hash)>,
 }
 
-fn text<'a>(node: &'a Node, path: &[&str]) -> Option<&'a str> {
-    path.iter().try_fold(node, |node, name| node.get(name))?.as_str()
-}
-
-fn number(node: &Node, path: &[&str]) -> Option<u64> {
-    u64::try_from(path.iter().try_fold(node, |node, name| node.get(name))?.as_int()?).ok()
-}
-
 impl Known {
     /// Takes note of a record that is in the log.
     fn recall(&mut self, index: u64, bytes: &[u8]) -> Option<()> {
         let record = canon::parse(bytes).ok()?;
-        let kind = text(&record, &["kind"])?;
-        let event = text(&record, &["event"])?;
+        let kind = record.text_at(&["kind"])?;
+        let event = record.text_at(&["event"])?;
         let leaf = leaf_hash(bytes);
         if let Some(run) = record.get("run") {
-            let state = self.runs.entry(text(run, &["id"])?.to_owned()).or_default();
-            state.next_entry = number(run, &["entry"])? + 1;
+            let state = self.runs.entry(run.text_at(&["id"])?.to_owned()).or_default();
+            state.next_entry = run.count_at(&["entry"])? + 1;
             state.count += 1;
             if kind == "run.closed" {
                 state.leaves = Vec::new();
@@ -174,36 +166,36 @@ impl Known {
             }
         }
         let counter = (kind.to_owned(), event.to_owned());
-        self.counters.insert(counter, number(&record, &["kseq"])? + 1);
+        self.counters.insert(counter, record.count_at(&["kseq"])? + 1);
         if let Some(review) = record.get("body").and_then(|body| body.get("review")) {
-            let next = number(review, &["seq"])? + 1;
-            self.reviews.insert(text(review, &["campaign"])?.to_owned(), next);
+            let next = review.count_at(&["seq"])? + 1;
+            self.reviews.insert(review.text_at(&["campaign"])?.to_owned(), next);
         }
-        let subject = || text(&record, &["subject", "ref"]).map(str::to_owned);
+        let subject = || record.text_at(&["subject", "ref"]).map(str::to_owned);
         match kind {
             "run.opened" => {
-                self.policy = text(&record, &["body", "plan", "policy"]).map(str::to_owned);
-                let effective = text(&record, &["body", "timing", "effective"]);
+                self.policy = record.text_at(&["body", "plan", "policy"]).map(str::to_owned);
+                let effective = record.text_at(&["body", "timing", "effective"]);
                 self.opened.push(OpenedRun {
                     entry: index,
                     leaf,
                     event: event.to_owned(),
                     subject: subject()?,
-                    at: effective.or_else(|| text(&record, &["time"]))?.to_owned(),
+                    at: effective.or_else(|| record.text_at(&["time"]))?.to_owned(),
                 });
             }
             "checkpoint.anchored" => {
-                self.receipt = text(&record, &["body", "anchor", "receipt"]).map(str::to_owned);
+                self.receipt = record.text_at(&["body", "anchor", "receipt"]).map(str::to_owned);
             }
             "hold.placed" => {
-                self.holds.insert(text(&record, &["body", "hold"])?.to_owned(), subject()?);
+                self.holds.insert(record.text_at(&["body", "hold"])?.to_owned(), subject()?);
             }
             "hold.released" => {
-                self.holds.remove(text(&record, &["body", "hold"])?);
+                self.holds.remove(record.text_at(&["body", "hold"])?);
             }
-            "erasure.executed" => match text(&record, &["body", "erasure", "class"]) {
+            "erasure.executed" => match record.text_at(&["body", "erasure", "class"]) {
                 Some(class) => {
-                    let before = number(&record, &["body", "erasure", "before"])?;
+                    let before = record.count_at(&["body", "erasure", "before"])?;
                     // A hold that ends later does not make an old expiry reach further.
                     let held = self.holds.values().cloned().collect();
                     self.expired.push((class.to_owned(), before, held));
@@ -215,7 +207,7 @@ impl Known {
             "population.sealed" => {
                 let body = record.get("body")?.get("population")?;
                 let (event, from, to) =
-                    (text(body, &["event"])?, text(body, &["from"])?, text(body, &["to"])?);
+                    (body.text_at(&["event"])?, body.text_at(&["from"])?, body.text_at(&["to"])?);
                 let members = self.members(event, from, to);
                 let leaves: Vec<Hash> = members.iter().map(|run| run.leaf).collect();
                 let root = crate::population::members_root(&leaves);

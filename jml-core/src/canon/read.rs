@@ -30,6 +30,24 @@ impl Node {
         }
     }
 
+    /// What lies at the end of a path of members.
+    #[must_use]
+    pub fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, name| node.get(name))
+    }
+
+    /// The text at the end of a path of members.
+    #[must_use]
+    pub fn text_at(&self, path: &[&str]) -> Option<&str> {
+        self.at(path)?.as_str()
+    }
+
+    /// The number at the end of a path of members, if it is not negative.
+    #[must_use]
+    pub fn count_at(&self, path: &[&str]) -> Option<u64> {
+        u64::try_from(self.at(path)?.as_int()?).ok()
+    }
+
     /// The text, if this is a string.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {

@@ -61,13 +61,11 @@ pub(crate) struct Change {
 }
 
 pub(crate) fn text(node: &Node, path: &[&str]) -> String {
-    let found = path.iter().try_fold(node, |node, name| node.get(name));
-    found.map(shown).unwrap_or_default()
+    node.at(path).map(shown).unwrap_or_default()
 }
 
 pub(crate) fn number(node: &Node, path: &[&str]) -> i64 {
-    let found = path.iter().try_fold(node, |node, name| node.get(name));
-    found.and_then(Node::as_int).unwrap_or(0)
+    node.at(path).and_then(Node::as_int).unwrap_or(0)
 }
 
 /// A value in a line of text.
@@ -85,7 +83,7 @@ fn shown(node: &Node) -> String {
 }
 
 pub(crate) fn list(node: &Node, path: &[&str]) -> Vec<String> {
-    match path.iter().try_fold(node, |node, name| node.get(name)) {
+    match node.at(path) {
         Some(Node::List(items)) => items.iter().map(shown).collect(),
         _ => Vec::new(),
     }

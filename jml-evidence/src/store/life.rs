@@ -404,7 +404,7 @@ impl EvidenceStore {
         for index in 0..size {
             let bytes = self.log.entry(index)?;
             let record = jml_core::canon::parse(&bytes)?;
-            if super::text(&record, &["time"]).is_some_and(|time| time >= at) {
+            if record.text_at(&["time"]).is_some_and(|time| time >= at) {
                 return Ok(index);
             }
         }

@@ -6,7 +6,7 @@ use chrono::DateTime;
 use serde::Serialize;
 
 use super::keys::RootAt;
-use super::records::{Records, text};
+use super::records::Records;
 use super::{Files, Problems, Trust, Verdict};
 use crate::note::{Checkpoint, Note, VerifierKey};
 use crate::timestamp;
@@ -155,7 +155,7 @@ fn windows(records: &Records, seen: &[Seen]) -> BTreeMap<u64, Window> {
         }
     };
     let one = |(index, record): (&u64, &super::records::Record)| {
-        (*index, window(*index, text(&record.node, &["time"])))
+        (*index, window(*index, record.node.text_at(&["time"])))
     };
     records.iter().map(one).collect()
 }

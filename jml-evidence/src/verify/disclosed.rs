@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jml_core::canon;
 
-use super::records::{Records, digests, number, text};
+use super::records::{Records, digests};
 use super::{Files, Problems, Verdict};
 use crate::disclose;
 
@@ -22,13 +22,13 @@ impl<'a> Erased<'a> {
         let mut erased = Self { subjects: BTreeSet::new(), before: 0, rows: 0 };
         for record in records.values() {
             let body = ["body", "erasure"];
-            erased.rows += number(&record.node, &[body[0], body[1], "rows"]).unwrap_or(0);
-            match text(&record.node, &[body[0], body[1], "scope"]) {
+            erased.rows += record.node.count_at(&[body[0], body[1], "rows"]).unwrap_or(0);
+            match record.node.text_at(&[body[0], body[1], "scope"]) {
                 Some("subject") => {
-                    erased.subjects.extend(text(&record.node, &["subject", "ref"]));
+                    erased.subjects.extend(record.node.text_at(&["subject", "ref"]));
                 }
                 Some(_) => {
-                    let before = number(&record.node, &[body[0], body[1], "before"]);
+                    let before = record.node.count_at(&[body[0], body[1], "before"]);
                     erased.before = erased.before.max(before.unwrap_or(0));
                 }
                 None => {}
@@ -38,10 +38,10 @@ impl<'a> Erased<'a> {
     }
 
     fn covers(&self, index: u64, record: &canon::Node) -> bool {
-        let gone = |path: &[&str]| text(record, path).is_some_and(|r| self.subjects.contains(r));
+        let gone = |path: &[&str]| record.text_at(path).is_some_and(|r| self.subjects.contains(r));
         index < self.before || gone(&["subject", "ref"]) || gone(&["actor", "ref"])
             // A record of somebody else may name the one who is gone, under their key.
-            || !self.subjects.is_empty() && text(record, &["kind"]) == Some("erasure.executed")
+            || !self.subjects.is_empty() && record.text_at(&["kind"]) == Some("erasure.executed")
     }
 }
 
@@ -72,8 +72,8 @@ pub(super) fn of_folder(
         let file = lines_of(files, &name, &mut problems);
         for (line, row) in file.lines().enumerate() {
             let row = canon::parse(row.as_bytes()).ok();
-            let entry = row.as_ref().and_then(|row| number(row, &["entry"]));
-            let digest = row.as_ref().and_then(|row| text(row, &["digest"]));
+            let entry = row.as_ref().and_then(|row| row.count_at(&["entry"]));
+            let digest = row.as_ref().and_then(|row| row.text_at(&["digest"]));
             let at = || format!("{name}, line {}", line + 1);
             let (Some(entry), Some(digest)) = (entry, digest) else {
                 problems.add(at(), "it is no row of a vault");

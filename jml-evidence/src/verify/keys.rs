@@ -1,6 +1,6 @@
 //! L3 and L4: who signed, also after a change of keys, and whether an earlier checkpoint is continued.
 
-use super::records::{Records, text};
+use super::records::Records;
 use super::{Files, Problems, Trust, Verdict};
 use crate::merkle::{Hash, verify_consistency};
 use crate::note::{Checkpoint, Note, VerifierKey};
@@ -38,8 +38,8 @@ fn follow(
         };
         // The record that names the new key lies under this checkpoint, which a known key signed.
         let said = records.range(..size).filter_map(|(_, record)| {
-            let old = VerifierKey::parse(text(&record.node, &["body", "key", "old"])?).ok()?;
-            let new = VerifierKey::parse(text(&record.node, &["body", "key", "new"])?).ok()?;
+            let old = VerifierKey::parse(record.node.text_at(&["body", "key", "old"])?).ok()?;
+            let new = VerifierKey::parse(record.node.text_at(&["body", "key", "new"])?).ok()?;
             Some((old, new))
         });
         for (old, new) in said.collect::<Vec<_>>() {

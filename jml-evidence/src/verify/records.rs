@@ -27,15 +27,6 @@ pub(super) fn read<'a>(entries: impl Iterator<Item = (u64, &'a [u8])>) -> Record
         .collect()
 }
 
-pub(super) fn text<'a>(record: &'a Node, path: &[&str]) -> Option<&'a str> {
-    path.iter().try_fold(record, |node, name| node.get(name))?.as_str()
-}
-
-pub(super) fn number(record: &Node, path: &[&str]) -> Option<u64> {
-    let number = path.iter().try_fold(record, |node, name| node.get(name))?.as_int()?;
-    u64::try_from(number).ok()
-}
-
 /// The digests of disclosures that a record names.
 pub(super) fn digests(record: &Node) -> impl Iterator<Item = &str> {
     let list = match record.get("_sd") {
@@ -60,7 +51,7 @@ pub(super) fn canonical<'a>(
             continue;
         }
         let Some(record) = records.get(&index).map(|record| &record.node) else { continue };
-        if text(record, &["origin"]) != Some(origin) {
+        if record.text_at(&["origin"]) != Some(origin) {
             problems.add(&at, "it belongs to another log");
         }
         let known = record.get("v").and_then(Node::as_int) == Some(RECORD_FORMAT.into());

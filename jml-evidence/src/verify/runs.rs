@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64ct::{Base64, Encoding as _};
 use jml_core::canon::Node;
 
-use super::records::{Record, Records, number, text};
+use super::records::{Record, Records};
 use super::{Problems, Verdict};
 use crate::merkle::Hash;
 use crate::population::{members_root, sample};
@@ -19,11 +19,12 @@ pub(super) fn complete(records: &Records, whole: bool) -> (u64, Verdict) {
     let mut counters: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for (index, Record { leaf, node: record }) in records {
         let at = format!("entry {index}");
-        let (Some(kind), Some(event)) = (text(record, &["kind"]), text(record, &["event"])) else {
+        let (Some(kind), Some(event)) = (record.text_at(&["kind"]), record.text_at(&["event"]))
+        else {
             problems.add(&at, "it has no kind or event");
             continue;
         };
-        let said = number(record, &["kseq"]);
+        let said = record.count_at(&["kseq"]);
         let next = counters.entry((kind, event)).or_insert(0);
         match said {
             Some(said) if said == *next || (!whole && said > *next) => *next = said + 1,
@@ -32,24 +33,24 @@ pub(super) fn complete(records: &Records, whole: bool) -> (u64, Verdict) {
                 *next += 1;
             }
         }
-        let Some(run) = text(record, &["run", "id"]) else { continue };
+        let Some(run) = record.text_at(&["run", "id"]) else { continue };
         let (of_run, closed) = runs.entry(run).or_default();
         if *closed {
             problems.add(&at, format!("run {run} was closed before it"));
         }
-        if number(record, &["run", "seq"]) != Some(of_run.len() as u64) {
+        if record.count_at(&["run", "seq"]) != Some(of_run.len() as u64) {
             problems.add(&at, format!("run {run} has a gap before it"));
         }
         let prev = of_run.last().map(|hash| Base64::encode_string(hash));
-        if text(record, &["run", "prev"]) != prev.as_deref() {
+        if record.text_at(&["run", "prev"]) != prev.as_deref() {
             problems.add(&at, format!("it does not follow the record before it in run {run}"));
         }
         if let Some(closing) = record.get("body").and_then(|body| body.get("closing")) {
             *closed = true;
-            if text(closing, &["run_root"]) != Some(run_root(of_run).as_str()) {
+            if closing.text_at(&["run_root"]) != Some(run_root(of_run).as_str()) {
                 problems.add(&at, format!("run {run} does not add up to its root"));
             }
-            if number(closing, &["records"]) != Some(of_run.len() as u64) {
+            if closing.count_at(&["records"]) != Some(of_run.len() as u64) {
                 problems.add(&at, format!("run {run} has another number of records"));
             }
         }
@@ -75,22 +76,22 @@ struct Population<'a> {
 fn population(record: &Node) -> Option<Population<'_>> {
     let body = record.get("body")?.get("population")?;
     Some(Population {
-        event: text(body, &["event"])?,
-        from: text(body, &["from"])?,
-        to: text(body, &["to"])?,
-        members: number(body, &["members"])?,
-        people: number(body, &["people"])?,
-        root: text(body, &["members_root"])?,
+        event: body.text_at(&["event"])?,
+        from: body.text_at(&["from"])?,
+        to: body.text_at(&["to"])?,
+        members: body.count_at(&["members"])?,
+        people: body.count_at(&["people"])?,
+        root: body.text_at(&["members_root"])?,
     })
 }
 
 /// The members that the records before a population have: entry and leaf hash.
 fn members(records: &Records, before: u64, it: &Population<'_>) -> Vec<(u64, Hash)> {
     let within = |record: &Node| {
-        let effective = text(record, &["body", "timing", "effective"]);
-        let at = effective.or_else(|| text(record, &["time"])).unwrap_or_default();
-        text(record, &["kind"]) == Some("run.opened")
-            && text(record, &["event"]) == Some(it.event)
+        let effective = record.text_at(&["body", "timing", "effective"]);
+        let at = effective.or_else(|| record.text_at(&["time"])).unwrap_or_default();
+        record.text_at(&["kind"]) == Some("run.opened")
+            && record.text_at(&["event"]) == Some(it.event)
             && it.from <= at
             && at < it.to
     };
@@ -100,7 +101,7 @@ fn members(records: &Records, before: u64, it: &Population<'_>) -> Vec<(u64, Has
 
 /// How many people the members are about.
 fn people(records: &Records, members: &[(u64, Hash)]) -> u64 {
-    let subject = |(entry, _): &(u64, Hash)| text(&records.get(entry)?.node, &["subject", "ref"]);
+    let subject = |(entry, _): &(u64, Hash)| records.get(entry)?.node.text_at(&["subject", "ref"]);
     members.iter().filter_map(subject).collect::<BTreeSet<_>>().len() as u64
 }
 
@@ -115,7 +116,7 @@ pub(super) fn populations(records: &Records, listed: Option<&Listed>) -> Verdict
     let mut samples = 0;
     for (index, record) in records {
         let (at, record) = (format!("entry {index}"), &record.node);
-        if text(record, &["kind"]) == Some("population.sealed") {
+        if record.text_at(&["kind"]) == Some("population.sealed") {
             let Some(said) = population(record) else {
                 problems.add(&at, "it is no population");
                 continue;
@@ -138,7 +139,7 @@ pub(super) fn populations(records: &Records, listed: Option<&Listed>) -> Verdict
             }
             known.insert(*index, (found.into_iter().map(|(entry, _)| entry).collect(), root));
         }
-        if text(record, &["kind"]) == Some("sample.drawn") {
+        if record.text_at(&["kind"]) == Some("sample.drawn") {
             samples += 1;
             if let Err(what) = drawn(record, &known, records) {
                 problems.add(&at, what);
@@ -157,8 +158,8 @@ fn drawn(
     records: &Records,
 ) -> Result<(), String> {
     let body = record.get("body").and_then(|body| body.get("sample")).ok_or("it is no sample")?;
-    let of = number(body, &["population"]).ok_or("it is of no population")?;
-    let seed = text(body, &["seed"]).ok_or("it has no seed")?;
+    let of = body.count_at(&["population"]).ok_or("it is of no population")?;
+    let seed = body.text_at(&["seed"]).ok_or("it has no seed")?;
     let Some(Node::List(said)) = body.get("entries") else {
         return Err("it has no entries".into());
     };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jml_core::canon::Node;
 
-use super::records::{Records, number, text};
+use super::records::Records;
 use super::{Problems, Verdict};
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(super) fn check(records: &Records) -> Verdict {
         let record = &record.node;
         let mut odd = |what: String| problems.add(format!("entry {index}"), what);
         campaign(record, &mut campaigns, &mut odd);
-        let Some(run) = text(record, &["run", "id"]) else { continue };
+        let Some(run) = record.text_at(&["run", "id"]) else { continue };
         let state = runs.entry(run).or_default();
         look(record, run, state, &mut odd);
     }
@@ -51,22 +51,22 @@ fn campaign<'a>(
     odd: &mut dyn FnMut(String),
 ) {
     let Some(review) = record.get("body").and_then(|body| body.get("review")) else { return };
-    let Some(id) = text(review, &["campaign"]) else { return };
+    let Some(id) = review.text_at(&["campaign"]) else { return };
     let state = campaigns.entry(id).or_default();
-    let subject = text(record, &["subject", "ref"]);
-    match text(record, &["kind"]).unwrap_or("") {
-        "review.opened" => state.items = number(review, &["items"]),
+    let subject = record.text_at(&["subject", "ref"]);
+    match record.text_at(&["kind"]).unwrap_or("") {
+        "review.opened" => state.items = review.count_at(&["items"]),
         "review.item_decided" => {
-            if subject.is_some() && text(record, &["actor", "ref"]) == subject {
+            if subject.is_some() && record.text_at(&["actor", "ref"]) == subject {
                 odd(format!("in campaign {id} somebody reviewed themselves"));
             }
-            let key = (subject.unwrap_or(""), text(review, &["entitlement"]).unwrap_or(""));
-            state.kept.insert(key, text(review, &["decided"]) == Some("kept"));
+            let key = (subject.unwrap_or(""), review.text_at(&["entitlement"]).unwrap_or(""));
+            state.kept.insert(key, review.text_at(&["decided"]) == Some("kept"));
         }
         "review.closed" => {
             let kept = state.kept.values().filter(|kept| **kept).count() as u64;
             let all = state.kept.len() as u64;
-            let said = |name: &str| number(review, &[name]);
+            let said = |name: &str| review.count_at(&[name]);
             if said("items") != state.items
                 || said("items") != Some(all)
                 || said("kept") != Some(kept)
@@ -80,15 +80,15 @@ fn campaign<'a>(
 }
 
 fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMut(String)) {
-    let step = text(record, &["body", "step", "id"]);
-    let target = text(record, &["body", "step", "target"]).unwrap_or("");
-    let status = text(record, &["body", "outcome", "status"]);
-    let time = text(record, &["time"]).unwrap_or("");
-    match (text(record, &["kind"]).unwrap_or(""), step) {
+    let step = record.text_at(&["body", "step", "id"]);
+    let target = record.text_at(&["body", "step", "target"]).unwrap_or("");
+    let status = record.text_at(&["body", "outcome", "status"]);
+    let time = record.text_at(&["time"]).unwrap_or("");
+    match (record.text_at(&["kind"]).unwrap_or(""), step) {
         ("approval.decided", _) => {
-            let gate = text(record, &["body", "gate"]);
+            let gate = record.text_at(&["body", "gate"]);
             let (actor, subject) =
-                (text(record, &["actor", "ref"]), text(record, &["subject", "ref"]));
+                (record.text_at(&["actor", "ref"]), record.text_at(&["subject", "ref"]));
             if actor.is_some() && actor == subject {
                 odd(format!("in run {run} somebody decided about themselves"));
             }
@@ -97,7 +97,7 @@ fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMu
             }
         }
         ("step.intended", Some(step)) => {
-            if let Some(gate) = text(record, &["body", "step", "gate"])
+            if let Some(gate) = record.text_at(&["body", "step", "gate"])
                 && !state.approved.contains(gate)
             {
                 odd(format!("step {step} of run {run} went before its approval"));
@@ -115,13 +115,10 @@ fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMu
             state.begun.remove(step);
         }
         ("verify.observed", Some(step)) => {
-            if status == Some("ok")
-                && text(record, &["body", "step", "action"]).is_some_and(|a| a != "residual")
-                && text(record, &["body", "step", "idempotency_key"]).is_none()
-                && !state.answered.contains(step)
-                && !text(record, &["body", "step", "action"])
-                    .is_some_and(|a| a.starts_with("by hand") || a.starts_with("task"))
-            {
+            // A last look sends nothing, and what people do is not sent by us.
+            let action = record.text_at(&["body", "step", "action"]).unwrap_or("");
+            let sent = !["residual", "by hand", "task"].iter().any(|it| action.starts_with(it));
+            if status == Some("ok") && sent && !state.answered.contains(step) {
                 odd(format!("step {step} of run {run} was seen done before it was sent"));
             }
             if matches!(status, Some("ok" | "noop")) {
@@ -133,12 +130,12 @@ fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMu
             state.begun.remove(step);
         }
         ("sla.measured", None) => {
-            let Some(measure) = record.get("body").and_then(|body| body.get("measure")) else {
+            let Some(measure) = record.at(&["body", "measure"]) else {
                 return;
             };
-            let target = text(measure, &["target"]).unwrap_or("");
+            let target = measure.text_at(&["target"]).unwrap_or("");
             let is = |name: &str, known: &BTreeMap<&str, BTreeSet<&str>>| {
-                let said = text(measure, &[name]);
+                let said = measure.text_at(&[name]);
                 said.is_none_or(|said| known.get(target).is_some_and(|times| times.contains(said)))
             };
             if !is("done", &state.sent) || !is("verified", &state.verified) {
@@ -147,7 +144,7 @@ fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMu
         }
         ("run.closed", _) => {
             let open = state.begun.len() as u64;
-            if number(record, &["body", "closing", "open_intents"]) != Some(open) {
+            if record.count_at(&["body", "closing", "open_intents"]) != Some(open) {
                 odd(format!("run {run} was closed with {open} changes in doubt"));
             }
         }
