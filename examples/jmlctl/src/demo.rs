@@ -42,6 +42,11 @@ pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
 
     let quiet = Out::silent();
     let told = if json { &quiet } else { out };
+    told.line(format!(
+        "One year of a made-up company of about 200 people, played through the engine. Everything is \
+         written to `{}`; nothing leaves it.",
+        dir.display()
+    ));
     let mut year = story::Year::begin(dir, told, out)?;
     year.play()?;
     let key = year.audit()?;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use jml_core::digest::Digest;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::view::RunView;
@@ -88,7 +88,7 @@ pub(super) fn results(
             "rlinks": [{
                 "href": path,
                 "media-type": "text/plain",
-                "hashes": [{ "algorithm": "SHA-256", "value": hex(&Sha256::digest(bytes)) }],
+                "hashes": [{ "algorithm": "SHA-256", "value": Digest::plain(bytes).to_hex() }],
             }],
         }));
         let leaf = records.get(&run.first).map(|bytes| hex(&leaf_hash(bytes))).unwrap_or_default();
