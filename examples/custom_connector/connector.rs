@@ -73,15 +73,17 @@ impl Provider for Acme {
     async fn list(&self, cx: &Cx, asked: &ListRequest) -> Result<Page> {
         let size = asked.page_size.unwrap_or(50).clamp(1, 50);
         let first = |what| Request::get(path![what]).query("limit", size);
-        if asked.scope == ListScope::Accounts {
-            let row = |user| Row::Account(Box::new(self.row(user)));
-            return self.0.listing(cx, asked, first("users"), ["/users", "/next"], row).await;
-        }
-        let row = |Group { id, title }: Group| {
+        let user = |user| Row::Account(Box::new(self.row(user)));
+        let group = |Group { id, title }: Group| {
             let key = EntitlementKey::new(self.2.clone(), id);
             Row::Entitlement(EntitlementRecord { key, title: title.into() })
         };
-        self.0.listing(cx, asked, first("groups"), ["/groups", "/next"], row).await
+        let (it, users, groups) = (&self.0, ["/users", "/next"], ["/groups", "/next"]);
+        match asked.scope {
+            ListScope::Accounts => it.listing(cx, asked, first("users"), users, user).await,
+            ListScope::Entitlements => it.listing(cx, asked, first("groups"), groups, group).await,
+            _ => Err(Error::new(ErrorKind::Unsupported, "another scope")),
+        }
     }
 
     async fn read(&self, cx: &Cx, target: &Target) -> Result<Observation> {

@@ -103,6 +103,22 @@ pub enum AccountLine {
     },
 }
 
+impl AccountLine {
+    /// The account that the line closes, or is about to. What else is alive on it has to be known then.
+    #[must_use]
+    pub const fn closes(&self) -> Option<&AccountRef> {
+        match self {
+            Self::Create { .. } | Self::Update { .. } => None,
+            Self::Status { to, .. } if to.can_sign_in() => None,
+            Self::Status { account, .. }
+            | Self::Credentials { account, .. }
+            | Self::Mailbox { account, .. }
+            | Self::Delete { account, .. }
+            | Self::Transfer { account, .. } => Some(account),
+        }
+    }
+}
+
 /// One entitlement on one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
@@ -465,6 +481,10 @@ impl<'a> Work<'a> {
 
     fn status(&mut self, at: &AccountRef, state: &AccountState, to: AccountStatus) {
         let from = state.status;
+        // Many targets have one way to block sign-in: that is what a leave, too, comes to there.
+        let here = self.world.providers().get(&at.provider);
+        let has = here.is_none_or(|facts| facts.statuses.contains(&to));
+        let to = if has || to.can_sign_in() { to } else { AccountStatus::Disabled };
         // A disabled account that is wanted staged, or an archived one that is wanted disabled, can't be
         // used to sign in either way.
         let same = from == to

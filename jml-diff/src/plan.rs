@@ -285,6 +285,11 @@ fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
             {
                 return LifecycleKind::Leave;
             }
+            AccountLine::Status { to: S::Disabled, .. }
+                if input.desired.state == LifecycleState::OnLeave =>
+            {
+                Some(LifecycleKind::LeaveOfAbsence)
+            }
             AccountLine::Status { to: S::Active, .. } => Some(LifecycleKind::Rehire),
             AccountLine::Status { to: S::Suspended, .. } => Some(LifecycleKind::LeaveOfAbsence),
             _ => None,

@@ -113,6 +113,14 @@ impl World {
         self.orphans.insert(at, state);
     }
 
+    /// Puts in what a read of an account showed, where a listing shows less
+    /// ([`Listing::Wide`](jml_core::provider::Listing::Wide)). An account of nobody known stays as it was.
+    pub fn look_closer(&mut self, identity: &IdentityId, at: &AccountRef, state: AccountState) {
+        if let Some(seen) = self.people.get_mut(identity).and_then(|it| it.get_mut(at)) {
+            *seen = state;
+        }
+    }
+
     /// The accounts of one person, on all providers.
     pub fn accounts(
         &self,

@@ -11,6 +11,8 @@ pub mod log;
 mod macros;
 mod memory;
 pub mod mutants;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod script;
 pub mod stores;
 #[cfg(feature = "proptest")]

@@ -45,6 +45,7 @@ macro_rules! conformance {
             a_link_to_another_host_is_refused
             a_repeated_cursor_is_refused
             pages_keep_to_their_size
+            holdings_are_listed_as_declared
             read_agrees_with_list
             a_missing_account_is_absent
             an_account_is_found_by_its_owner

@@ -45,6 +45,22 @@ pub struct Descriptor {
     pub checks_versions: bool,
     /// Whether [`Provider::changes`](super::Provider::changes) is supported.
     pub feeds_changes: bool,
+    /// How much of an account a listing shows.
+    pub listing: Listing,
+}
+
+/// How much of an account a listing shows. A read shows everything in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Listing {
+    /// What a read shows.
+    Whole,
+    /// Name, owner, status and attributes. What accounts hold is a listing of its own
+    /// ([`ListScope::Holdings`](super::ListScope::Holdings)); credentials, mailbox and owned things only
+    /// show in a read. For targets that need calls for each account to say more: with 50,000 accounts,
+    /// some thousand pages of members instead of hundreds of thousands of calls.
+    Wide,
 }
 
 /// A version of the Provider contract.
@@ -104,6 +120,7 @@ impl Descriptor {
             disabled_accepts_grants: true,
             checks_versions: false,
             feeds_changes: false,
+            listing: Listing::Whole,
         }
     }
 
@@ -153,6 +170,13 @@ impl Descriptor {
     #[must_use]
     pub const fn feeding_changes(mut self) -> Self {
         self.feeds_changes = true;
+        self
+    }
+
+    /// The same for a target whose listings show less than its reads.
+    #[must_use]
+    pub const fn listing_wide(mut self) -> Self {
+        self.listing = Listing::Wide;
         self
     }
 

@@ -25,16 +25,16 @@ pub use change::{Change, Expect, IdempotencyKey, MailboxChange, Operation, Unkno
 pub use changes::{ChangePage, ChangeRow, Watermark};
 pub use cx::{Cx, Quota, QuotaSink};
 pub use descriptor::{
-    Consistency, Contract, Descriptor, EntitlementKind, Fidelity, Idempotency, Limits, SupportMode,
-    Transport, VerbSupport,
+    Consistency, Contract, Descriptor, EntitlementKind, Fidelity, Idempotency, Limits, Listing,
+    SupportMode, Transport, VerbSupport,
 };
 pub use error::{Applied, Error, ErrorKind, ErrorRecord, RefusalReason, RetryAdvice};
 pub use layer::{Layer, Layered, Next, Slot};
 pub use outcome::{Effect, Health, Observation, Outcome, PendingRef, Preview, SideEffect};
 pub use overlay::Overlay;
 pub use page::{
-    CompleteSnapshot, Cursor, EntitlementRecord, ListRequest, ListScope, Omission, Page, Row,
-    Snapshot, Target, snapshot,
+    CompleteSnapshot, Cursor, EntitlementRecord, HoldingRecord, ListRequest, ListScope, Omission,
+    Page, Row, Snapshot, Target, snapshot,
 };
 
 /// The result of a provider call.

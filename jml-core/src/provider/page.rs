@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::{Cx, Error, ErrorKind, Observation, Provider, Result};
+use super::{Cx, Error, ErrorKind, Listing, Observation, Provider, Result};
 use crate::account::AccountState;
 use crate::entitlement::EntitlementKey;
 use crate::id::{AccountId, IdentityId, ProviderId};
@@ -32,7 +32,7 @@ pub enum Target {
 #[serde(deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; use the constructors")]
 pub struct ListRequest {
-    /// Accounts or entitlements.
+    /// Accounts, entitlements, or who holds what.
     pub scope: ListScope,
     /// Where the last page ended; `None` for the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +54,12 @@ impl ListRequest {
     pub const fn entitlements() -> Self {
         Self { scope: ListScope::Entitlements, cursor: None, page_size: None }
     }
+
+    /// The first page of who holds what, for a provider with [`Listing::Wide`].
+    #[must_use]
+    pub const fn holdings() -> Self {
+        Self { scope: ListScope::Holdings, cursor: None, page_size: None }
+    }
 }
 
 /// What is listed.
@@ -61,10 +67,12 @@ impl ListRequest {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ListScope {
-    /// Every account with what it holds.
+    /// Every account; with what it holds, unless the listing is [`Listing::Wide`].
     Accounts,
     /// Every entitlement that exists.
     Entitlements,
+    /// Every entitlement that an account holds, one row each. For [`Listing::Wide`] only.
+    Holdings,
 }
 
 /// Where a page ended; opaque to everybody but the provider.
@@ -78,10 +86,24 @@ pub struct Cursor(pub SmolStr);
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Row {
-    /// An account with everything that it holds.
+    /// An account with everything that it holds; with [`Listing::Wide`], without that.
     Account(Box<AccountState>),
     /// An entitlement.
     Entitlement(EntitlementRecord),
+    /// Something that an account holds.
+    Holding(HoldingRecord),
+}
+
+/// Something that an account holds. The account may be one that was made after the accounts were listed, or
+/// one that is not listed at all, such as a group in a group; such rows say nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data, built by connectors")]
+pub struct HoldingRecord {
+    /// Who.
+    pub account: AccountId,
+    /// What.
+    pub entitlement: EntitlementKey,
 }
 
 /// An entitlement as the target knows it.
@@ -230,41 +252,59 @@ impl CompleteSnapshot {
 /// Pages after which a listing is taken for endless.
 const MAX_PAGES: usize = 1_000_000;
 
-/// Lists every account of a provider.
+/// Lists every account of a provider, with what it holds.
 ///
 /// # Errors
 /// [`Error`] of the first page that fails; [`ErrorKind::ContractViolation`] when a cursor or an account
 /// comes twice.
 pub async fn snapshot<P: Provider + ?Sized>(provider: &P, cx: &Cx) -> Result<Snapshot> {
     let taken_at = cx.now();
-    let mut request = ListRequest::accounts();
+    let (rows, mut omissions) = everything(provider, cx, ListRequest::accounts()).await?;
     let mut accounts = BTreeMap::new();
-    let mut omissions = Vec::new();
+    for row in rows {
+        let Row::Account(state) = row else {
+            return Err(violation("a listing of accounts holds another row"));
+        };
+        if let Some(twice) = accounts.insert(state.id.clone(), *state) {
+            return Err(violation(&format!("account `{}` is listed twice", twice.id)));
+        }
+    }
+    if provider.descriptor().listing == Listing::Wide {
+        let (rows, withheld) = everything(provider, cx, ListRequest::holdings()).await?;
+        omissions.extend(withheld);
+        for row in rows {
+            let Row::Holding(HoldingRecord { account, entitlement }) = row else {
+                return Err(violation("a listing of holdings holds another row"));
+            };
+            if let Some(state) = accounts.get_mut(&account) {
+                state.holdings.insert(entitlement);
+            }
+        }
+    }
+    if !omissions.is_empty() {
+        return Ok(Snapshot::Incomplete { seen: accounts, omissions });
+    }
+    let provider = provider.descriptor().id.clone();
+    Ok(Snapshot::Complete(CompleteSnapshot { provider, taken_at, accounts }))
+}
+
+/// Every row of a listing, and what it does not show.
+async fn everything<P: Provider + ?Sized>(
+    provider: &P,
+    cx: &Cx,
+    mut request: ListRequest,
+) -> Result<(Vec<Row>, Vec<Omission>)> {
+    let (mut rows, mut omissions) = (Vec::new(), Vec::new());
     let mut cursors = BTreeSet::new();
     for _ in 0..MAX_PAGES {
         let page = provider.list(cx, &request).await?;
         omissions.extend(page.omissions);
-        for row in page.rows {
-            let Row::Account(state) = row else {
-                return Err(violation("a listing of accounts holds another row"));
-            };
-            if let Some(twice) = accounts.insert(state.id.clone(), *state) {
-                return Err(violation(&format!("account `{}` is listed twice", twice.id)));
-            }
+        rows.extend(page.rows);
+        let Some(next) = page.next else { return Ok((rows, omissions)) };
+        if !cursors.insert(next.0.clone()) {
+            return Err(violation("a cursor comes twice"));
         }
-        match page.next {
-            None if omissions.is_empty() => {
-                let provider = provider.descriptor().id.clone();
-                return Ok(Snapshot::Complete(CompleteSnapshot { provider, taken_at, accounts }));
-            }
-            None => return Ok(Snapshot::Incomplete { seen: accounts, omissions }),
-            Some(next) => {
-                if !cursors.insert(next.0.clone()) {
-                    return Err(violation("a cursor comes twice"));
-                }
-                request.cursor = Some(next);
-            }
-        }
+        request.cursor = Some(next);
     }
     Err(violation("the listing does not end"))
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use jml_core::account::{AccountRef, AccountState};
 use jml_core::approval::Deciders;
 use jml_core::desired::desired;
 use jml_core::digest::Digest;
@@ -11,7 +12,9 @@ use jml_core::facts::Facts;
 use jml_core::id::{ProviderId, RunId};
 use jml_core::plan::Rank;
 use jml_core::policy::Policy;
-use jml_core::provider::{Cx, Descriptor, Error, Observation, Operation, Snapshot, snapshot};
+use jml_core::provider::{
+    Cx, Descriptor, Error, Listing, Observation, Operation, Snapshot, Target, snapshot,
+};
 use jml_diff::lint::{Severity, lint};
 use jml_diff::{AccountLine, Ledger, PlanInput, Planned, Verdict, World, plan};
 
@@ -42,6 +45,26 @@ impl Engine {
         (World::new(seen, facts, policy, at), unread)
     }
 
+    /// Accounts that a plan closes and of which the listing showed only a part, read one by one. One that
+    /// cannot be read stays as it was listed: closing it must not wait for that.
+    async fn look_closer(&self, planned: &Planned) -> BTreeMap<AccountRef, AccountState> {
+        let cx = Cx::new(self.ports.clock.clone());
+        let mut closer = BTreeMap::new();
+        let closed: BTreeSet<&AccountRef> =
+            planned.delta.accounts.iter().filter_map(AccountLine::closes).collect();
+        for at in closed {
+            let Some(provider) = self.ports.providers.get(&at.provider) else { continue };
+            if provider.descriptor().listing != Listing::Wide {
+                continue;
+            }
+            let read = provider.read(&cx, &Target::Account(at.account.clone())).await;
+            if let Ok(Observation::Present(state)) = read {
+                closer.insert(at.clone(), *state);
+            }
+        }
+        closer
+    }
+
     /// Plans for the selected people and judges the batch as a whole. Writes nothing.
     ///
     /// # Errors
@@ -51,7 +74,7 @@ impl Engine {
         let (mut world, unread) = self.observe(policy, facts, at).await;
         let history = self.history.lock().await.refresh(self.ports.journal.as_ref()).await?;
         let policy_digest = policy.digest()?;
-        let seen = world.clone();
+        let mut seen = world.clone();
         let mut batch = Batch {
             planned: Vec::new(),
             brakes: BrakeReport { tripped: Vec::new(), batch: Digest::plain(b"") },
@@ -72,20 +95,31 @@ impl Engine {
             let mut person = known.clone();
             person.raised_tasks.extend(history.raised.get(id).into_iter().flatten().cloned());
             let wanted = desired(policy, &person, self.zones.as_ref(), at);
-            let mut planned = plan(&PlanInput {
-                policy,
-                policy_digest: &policy_digest,
-                facts: &person,
-                deciders,
-                desired: &wanted,
-                world: &world,
-                ledger: &history.ledger,
-                refused: history.refused.get(id).unwrap_or(&nothing),
-                hint,
-                cause,
-                at,
-                parent: history.last_plan.get(id).copied(),
-            })?;
+            let make = |world: &World| {
+                plan(&PlanInput {
+                    policy,
+                    policy_digest: &policy_digest,
+                    facts: &person,
+                    deciders,
+                    desired: &wanted,
+                    world,
+                    ledger: &history.ledger,
+                    refused: history.refused.get(id).unwrap_or(&nothing),
+                    hint,
+                    cause,
+                    at,
+                    parent: history.last_plan.get(id).copied(),
+                })
+            };
+            let mut planned = make(&world)?;
+            let closer = self.look_closer(&planned).await;
+            if !closer.is_empty() {
+                for (at, state) in closer {
+                    seen.look_closer(id, &at, state.clone());
+                    world.look_closer(id, &at, state);
+                }
+                planned = make(&world)?;
+            }
             if let Some(plan) = &planned.plan {
                 let notes = lint(plan, policy, &world);
                 if notes.iter().any(|note| note.severity == Severity::Refuse) {

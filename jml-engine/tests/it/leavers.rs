@@ -325,3 +325,29 @@ fn brakes_stop_deletions_in_bulk() {
     futures::executor::block_on(company.engine.execute(batch, None)).unwrap_err();
     assert!(company.account("E0", "t").is_some());
 }
+
+/// Planning from listings that show little comes to the same as planning from whole ones: whoever leaves is
+/// read before it is planned what is taken.
+#[test]
+fn what_a_wide_listing_does_not_show_is_taken_too() {
+    let leave_from = |wide: bool| {
+        let make = |memory: Memory| if wide { memory.listing_wide() } else { memory };
+        let mut company = Company::with(POLICY, &["t"], make, |memory| memory);
+        company.hire("M1", "2025-01-06", &[("team", "red"), ("manager", "")]);
+        company.hire("E1", "2025-01-06", &[("team", "red"), ("manager", "M1")]);
+        company.run();
+        hold(&company, "group/partner");
+        change(&company, |account| {
+            account.credentials.insert(CredentialClass::ApiKeys, 2);
+            account.owns.insert("budget".into());
+        });
+        leave(&mut company);
+        let (left, _) = run(&company).unwrap();
+        let account = company.account("E1", "t").unwrap();
+        assert_eq!(account.credentials[&CredentialClass::ApiKeys], 0);
+        assert!(account.owns.is_empty() && !account.holdings.contains(&key("group/staff")));
+        let certificate = certificate(&company.entries(&left)).unwrap();
+        (outcome(&company, &left), certificate.residual)
+    };
+    assert_eq!(leave_from(true), leave_from(false));
+}

@@ -11,8 +11,9 @@ use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, AttributeName, IdentityId};
 use jml_core::provider::{
-    Change, Consistency, Cx, Descriptor, Error, Expect, IdempotencyKey, ListRequest, Observation,
-    Operation, Outcome, Page, Provider, Result, Row, Snapshot, Target, Transport, Verb, snapshot,
+    Change, Consistency, Cx, Descriptor, Error, Expect, IdempotencyKey, ListRequest, Listing,
+    Observation, Operation, Outcome, Page, Provider, Result, Row, Snapshot, Target, Transport,
+    Verb, snapshot,
 };
 
 use super::world::{Backdoor, World};
@@ -122,13 +123,21 @@ impl Bench {
 
     // Accounts.
 
+    /// A sign-in name as the target wants it.
+    pub(super) fn user(&self, name: &str) -> String {
+        match self.world.domain {
+            Some(domain) => format!("{name}@{domain}"),
+            None => name.to_owned(),
+        }
+    }
+
     pub(super) fn creation(&self, user: &str) -> Check<Operation> {
         let mut attributes = BTreeMap::new();
         for required in &self.descriptor().required_attributes {
             attributes.insert(required.clone(), AttributeValue::text(user));
         }
         Ok(Operation::CreateAccount {
-            user_name: user.into(),
+            user_name: self.user(user).into(),
             external_id: person(&format!("id-{user}"))?,
             status: AccountStatus::Active,
             attributes,
@@ -197,7 +206,7 @@ impl Bench {
     pub(super) fn fresh(&self, user: &str) -> Check<AccountState> {
         let id = AccountId::new(format!("new-{user}"));
         let id = id.map_err(|e| Stop::Inconclusive(e.to_string()))?;
-        let mut state = AccountState::new(id, user, AccountStatus::Active);
+        let mut state = AccountState::new(id, self.user(user), AccountStatus::Active);
         state.external_id = Some(person(&format!("id-{user}"))?);
         state.credentials = CredentialClass::ALL.map(|class| (class, 0)).into();
         state.mailbox = Some(Mailbox::default());
@@ -238,6 +247,19 @@ impl Bench {
         }
     }
 
+    /// What a listing shows of an account that was read.
+    pub(super) fn as_listed(&self, read: AccountState) -> AccountState {
+        match self.descriptor().listing {
+            Listing::Wide => AccountState {
+                credentials: BTreeMap::new(),
+                mailbox: None,
+                owns: BTreeSet::new(),
+                ..read
+            },
+            _ => read,
+        }
+    }
+
     /// The account as it really is: by the backdoor where there is one.
     pub(super) async fn truth(&self, account: &AccountId) -> Check<Option<AccountState>> {
         match &self.world.backdoor {
@@ -264,8 +286,13 @@ impl Bench {
         Ok(self.truth(account).await?.map(|state| state.holdings).unwrap_or_default())
     }
 
+    /// Every page of accounts.
     pub(super) async fn pages(&self, size: Option<u32>) -> Check<Vec<Page>> {
-        let mut request = ListRequest { page_size: size, ..ListRequest::accounts() };
+        self.pages_of(ListRequest { page_size: size, ..ListRequest::accounts() }).await
+    }
+
+    /// Every page of a listing.
+    pub(super) async fn pages_of(&self, mut request: ListRequest) -> Check<Vec<Page>> {
         let mut pages = Vec::new();
         let mut used = BTreeSet::new();
         loop {
@@ -343,7 +370,7 @@ impl Bench {
     /// Requests since `from` that could change something.
     pub(super) fn mutating_since(&self, from: usize) -> Check<usize> {
         let requests = self.wire()?.requests();
-        Ok(requests.iter().skip(from).filter(|request| request.mutates()).count())
+        Ok(requests.iter().skip(from).filter(|request| request.mutates).count())
     }
 }
 

@@ -71,6 +71,7 @@ pub struct World {
     pub(super) wire: Option<Arc<dyn Wire>>,
     pub(super) restart: Option<Restart>,
     pub(super) renews: bool,
+    pub(super) domain: Option<&'static str>,
 }
 
 impl std::fmt::Debug for World {
@@ -105,6 +106,7 @@ impl World {
             wire: None,
             restart: None,
             renews: false,
+            domain: None,
         }
     }
 
@@ -162,6 +164,13 @@ impl World {
     #[must_use]
     pub const fn attributes(mut self, one: &'static str, other: &'static str) -> Self {
         self.attributes = [one, other];
+        self
+    }
+
+    /// The same for a target whose sign-in names end in `@` and this domain.
+    #[must_use]
+    pub const fn domain(mut self, domain: &'static str) -> Self {
+        self.domain = Some(domain);
         self
     }
 

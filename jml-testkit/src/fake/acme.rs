@@ -26,7 +26,7 @@ use jml_core::attribute::AttributeValue;
 use jml_core::id::AccountId;
 use serde_json::{Value, json as value};
 
-use super::{Fake, FakeApi, Quirk, Request, Response, json};
+use super::{Fake, FakeApi, Quirk, Request, Response, json, query};
 use crate::conformance::Backdoor;
 
 /// The state of the made-up company.
@@ -251,33 +251,6 @@ fn error(status: u16, code: &str, message: &str) -> Response {
     json(status, &value!({ "error": { "code": code, "message": message } }))
 }
 
-/// The decoded query.
-fn query(request: &Request) -> BTreeMap<String, String> {
-    let text = request.uri().query().unwrap_or_default();
-    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (decode(name), decode(&value.replace('+', " ")))).collect()
-}
-
-/// Percent-decoding (RFC 3986 section 2.1); what is no escape stays.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (*first, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            (byte, ..) => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 impl FakeApi for Acme {
     fn handle(&mut self, request: &Request, _: DateTime<Utc>) -> Response {
         let bearer = request.headers().get("authorization").and_then(|it| it.to_str().ok());
@@ -312,7 +285,7 @@ impl Acme {
         } else {
             return error(415, "bad_type", "the body is not JSON");
         };
-        let parts: Vec<String> = request.uri().path().split('/').skip(1).map(decode).collect();
+        let parts: Vec<String> = super::segments(request);
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match (request.method(), parts.as_slice()) {
             (&Method::GET, ["users"]) => self.listing(request, "users"),

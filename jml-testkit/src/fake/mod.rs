@@ -9,6 +9,7 @@ mod tcp;
 #[cfg(feature = "wiremock")]
 mod wire_mock;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +30,13 @@ pub trait FakeApi: Send + 'static {
     /// Answers one request at one instant.
     fn handle(&mut self, request: &Request, now: DateTime<Utc>) -> Response;
 
+    /// Whether a request could change something, as far as its method does not say it: a search by POST
+    /// changes nothing.
+    fn mutates(&self, request: &Request) -> bool {
+        !matches!(*request.method(), http::Method::GET | http::Method::HEAD)
+            && !request.uri().path().contains("token")
+    }
+
     /// Turns on something that real targets do now and then. `false` where the fake has no such thing.
     fn quirk(&mut self, quirk: Quirk) -> bool {
         let _ = quirk;
@@ -46,6 +54,12 @@ pub enum Quirk {
     ForeignNextLink,
     /// The next page is said to be the page just read.
     RepeatedCursor,
+}
+
+/// Sees every exchange of a fake, those with faults excepted.
+pub trait Watch: Send + Sync + 'static {
+    /// A request was answered.
+    fn exchanged(&self, request: &Request, response: &Response);
 }
 
 /// What goes wrong on the wire.
@@ -97,7 +111,7 @@ impl WireFault {
 pub enum Hits {
     /// All.
     All,
-    /// GET and HEAD.
+    /// Those that change nothing, without requests for tokens.
     Reads,
     /// The others, without requests for tokens.
     Changes,
@@ -115,15 +129,11 @@ pub struct Recorded {
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
+    /// Whether it could change something.
+    pub mutates: bool,
 }
 
 impl Recorded {
-    /// Whether the request could change something.
-    #[must_use]
-    pub fn mutates(&self) -> bool {
-        !matches!(self.method.as_str(), "GET" | "HEAD") && !self.target.contains("token")
-    }
-
     /// Everything as text, for looking for something.
     #[must_use]
     pub fn text(&self) -> String {
@@ -162,6 +172,7 @@ struct Inner<A> {
     fired: u32,
     requests: Vec<Recorded>,
     down: bool,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl<A> Clone for Fake<A> {
@@ -189,8 +200,15 @@ impl<A: FakeApi> Fake<A> {
     #[must_use]
     pub fn new(api: A, clock: Arc<dyn Clock>) -> Self {
         let (faults, requests) = (Vec::new(), Vec::new());
-        let inner = Inner { api, faults, fired: 0, requests, down: false };
+        let inner = Inner { api, faults, fired: 0, requests, down: false, watch: None };
         Self { inner: Arc::new(Mutex::new(inner)), clock }
+    }
+
+    /// The same with somebody who sees every exchange.
+    #[must_use]
+    pub fn watched(self, watch: impl Watch) -> Self {
+        self.lock().watch = Some(Arc::new(watch));
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<A>> {
@@ -259,14 +277,15 @@ impl<A: FakeApi> Fake<A> {
                 })
                 .collect(),
             body: request.body().clone(),
+            mutates: inner.api.mutates(request),
         };
-        let mutates = recorded.mutates();
+        let mutates = recorded.mutates;
         inner.requests.push(recorded);
         let hit = inner.faults.iter_mut().find(|(hits, left, _)| {
             *left > 0
                 && match hits {
                     Hits::All => true,
-                    Hits::Reads => request.method() == http::Method::GET,
+                    Hits::Reads => !mutates && !request.uri().path().contains("token"),
                     Hits::Changes => mutates,
                 }
         });
@@ -274,7 +293,13 @@ impl<A: FakeApi> Fake<A> {
             *left -= 1;
             fault.clone()
         });
-        let Some(fault) = fault else { return Fate::Answer(inner.api.handle(request, now)) };
+        let Some(fault) = fault else {
+            let response = inner.api.handle(request, now);
+            if let Some(watch) = &inner.watch {
+                watch.exchanged(request, &response);
+            }
+            return Fate::Answer(response);
+        };
         inner.fired += 1;
         match fault {
             WireFault::Answer { status, headers, body } => {
@@ -360,4 +385,52 @@ pub fn respond(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>
 #[must_use]
 pub fn json(status: u16, body: &serde_json::Value) -> Response {
     respond(status, "application/json", body.to_string())
+}
+
+/// The decoded query of a request.
+#[must_use]
+pub fn query(request: &Request) -> BTreeMap<String, String> {
+    let text = request.uri().query().unwrap_or_default();
+    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (decode(name), decode(&value.replace('+', " ")))).collect()
+}
+
+/// Percent-decoding (RFC 3986 section 2.1); what is no escape stays.
+#[must_use]
+pub fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16));
+        match (*first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            (byte, ..) => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The decoded segments of a request's path.
+#[must_use]
+pub fn segments(request: &Request) -> Vec<String> {
+    request.uri().path().split('/').skip(1).map(decode).collect()
+}
+
+/// Percent-encoding of everything that is not unreserved (RFC 3986 section 2.3), for a query or a segment.
+#[must_use]
+pub fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
 }

@@ -10,9 +10,9 @@ use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, AttributeName, KindId, ProviderId};
 use jml_core::provider::{
     Change, ChangePage, ChangeRow, Consistency, Cursor, Cx, Descriptor, Effect, EntitlementKind,
-    EntitlementRecord, Error, ErrorKind, Idempotency, Limits, ListRequest, ListScope, Observation,
-    Omission, Outcome, Page, PendingRef, Provider, Result, Row, Target, Verb, VerbSupport,
-    Watermark,
+    EntitlementRecord, Error, ErrorKind, HoldingRecord, Idempotency, Limits, ListRequest,
+    ListScope, Listing, Observation, Omission, Outcome, Page, PendingRef, Provider, Result, Row,
+    Target, Verb, VerbSupport, Watermark,
 };
 use smol_str::SmolStr;
 
@@ -112,6 +112,13 @@ impl Memory {
         self
     }
 
+    /// The same for a target whose listings show less than its reads.
+    #[must_use]
+    pub const fn listing_wide(mut self) -> Self {
+        self.descriptor.listing = Listing::Wide;
+        self
+    }
+
     /// The same with an entitlement that can be granted without limit.
     #[must_use]
     pub fn define(self, key: EntitlementKey) -> Self {
@@ -172,6 +179,16 @@ impl Memory {
     }
 }
 
+/// What a wide listing shows of an account.
+fn in_wide(account: &AccountState) -> AccountState {
+    AccountState {
+        external_id: account.external_id.clone(),
+        attributes: account.attributes.clone(),
+        version: account.version.clone(),
+        ..AccountState::new(account.id.clone(), &account.user_name, account.status)
+    }
+}
+
 #[async_trait]
 impl Provider for Memory {
     fn descriptor(&self) -> &Descriptor {
@@ -186,8 +203,11 @@ impl Provider for Memory {
         match request.scope {
             ListScope::Accounts => {
                 let shown = state.accounts.iter().filter(|(id, _)| !state.withheld.contains(*id));
-                let rows = shown
-                    .map(|(id, account)| (id.to_string(), Row::Account(Box::new(account.clone()))));
+                let wide = self.descriptor.listing == Listing::Wide;
+                let rows = shown.map(|(id, account)| {
+                    let account = if wide { in_wide(account) } else { account.clone() };
+                    (id.to_string(), Row::Account(Box::new(account)))
+                });
                 let page = page(rows, after, size);
                 Ok(state.withheld.iter().fold(page, |page, id| {
                     let what = SmolStr::new(format!("account {id}"));
@@ -199,6 +219,15 @@ impl Provider for Memory {
                     let title = SmolStr::new(key.id.as_str());
                     let row = Row::Entitlement(EntitlementRecord { key: key.clone(), title });
                     (key.to_string(), row)
+                });
+                Ok(page(rows, after, size))
+            }
+            ListScope::Holdings if self.descriptor.listing == Listing::Wide => {
+                let rows = state.accounts.iter().flat_map(|(id, account)| {
+                    account.holdings.iter().map(move |key| {
+                        let row = HoldingRecord { account: id.clone(), entitlement: key.clone() };
+                        (format!("{id} {key}"), Row::Holding(row))
+                    })
                 });
                 Ok(page(rows, after, size))
             }

@@ -162,6 +162,15 @@ bugs! {
             _ => next.run(cx, call).await,
         }
     }
+    /// A listing that the target does not have is empty.
+    holdings_are_empty |cx, call, next, memo| {
+        match call {
+            Call::List(request) if request.scope == ListScope::Holdings => {
+                Ok(Reply::Page(Page::last(Vec::new())))
+            }
+            _ => next.run(cx, call).await,
+        }
+    }
     /// A page can be read once.
     page_is_gone_once_read |cx, call, next, memo| {
         match call {

@@ -55,6 +55,12 @@ pub(crate) fn strict() -> World {
     world(memory)
 }
 
+/// A target that says little when it lists.
+fn wide() -> World {
+    world(base().listing_wide())
+}
+
+jml_testkit::conformance!(wide_memory, Harness::new(|| async { wide() }));
 jml_testkit::conformance!(memory, Harness::new(|| async { whole() }));
 jml_testkit::conformance!(strict_memory, Harness::new(|| async { strict() }));
 

@@ -15,7 +15,7 @@ behaviours! {
         let id = bench.creates("ada").await?;
         let truth = bench.truth(&id).await?;
         let Some(state) = truth else { return fail("it is not there") };
-        ensure!(state.user_name == "ada", "its name is `{}`", state.user_name);
+        ensure!(state.user_name == bench.user("ada"), "its name is `{}`", state.user_name);
         ensure!(state.status == AccountStatus::Active, "it is {}", state.status.as_str());
         ensure!(bench.all().await?.contains_key(&id), "it is not listed");
     }
@@ -159,11 +159,11 @@ behaviours! {
     a13 a_rename_keeps_the_account BlackBox |bench| {
         bench.needs(Verb::UpdateAccount)?;
         let account = bench.one().await?;
-        bench.does(&account, rename("renamed")).await?;
+        bench.does(&account, rename(&bench.user("renamed"))).await?;
         let truth = bench.truth(&account).await?;
         let Some(state) = truth else { return fail("it is gone") };
-        ensure!(state.user_name == "renamed", "its name is `{}`", state.user_name);
-        ensure!(bench.sees(&account).await?.user_name == "renamed", "the old name shows");
+        ensure!(state.user_name == bench.user("renamed"), "its name is `{}`", state.user_name);
+        ensure!(bench.sees(&account).await?.user_name == bench.user("renamed"), "the old name shows");
     }
     /// Mail for two people in one mailbox.
     a14 a_rename_to_a_taken_name_is_an_error BlackBox |bench| {
@@ -219,7 +219,7 @@ behaviours! {
     a19 an_account_knows_its_owner BlackBox |bench| {
         let id = bench.creates("ada").await?;
         let identity = person("id-ada")?;
-        let target = Target::External { identity: identity.clone(), user_name: "ada".into() };
+        let target = Target::External { identity: identity.clone(), user_name: bench.user("ada").into() };
         match bench.provider().read(&bench.cx(), &target).await {
             Ok(Observation::Present(found)) => {
                 ensure!(found.id == id, "it finds `{}`", found.id);

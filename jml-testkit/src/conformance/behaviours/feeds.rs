@@ -151,7 +151,7 @@ behaviours! {
                     now => now,
                 };
                 match now.account() {
-                    Some(state) => known.insert(row.account, state.clone()),
+                    Some(state) => known.insert(row.account, bench.as_listed(state.clone())),
                     None => known.remove(&row.account),
                 };
             }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use jml_core::account::AccountStatus;
 use jml_core::id::{AccountId, IdentityId};
 use jml_core::provider::{
-    Cursor, ErrorKind, ListRequest, ListScope, Observation, Row, Snapshot, Target, Verb, snapshot,
+    Cursor, ErrorKind, ListRequest, ListScope, Listing, Observation, Row, Snapshot, Target, Verb,
+    snapshot,
 };
 
 use super::behaviours;
@@ -93,11 +94,11 @@ behaviours! {
         let backdoor = bench.backdoor()?;
         let account = bench.one().await?;
         let Some(mut state) = bench.truth(&account).await? else { return fail("it is gone") };
-        state.user_name = "renamed".into();
+        state.user_name = bench.user("renamed").into();
         backdoor.put(state).await;
         bench.settle().await;
         let seen = bench.sees(&account).await?;
-        ensure!(seen.user_name == "renamed", "it still shows `{}`", seen.user_name);
+        ensure!(seen.user_name == bench.user("renamed"), "it still shows `{}`", seen.user_name);
     }
     /// A crash in the middle of a listing must not mean to begin again on the old instance's memory.
     l8 a_cursor_works_in_another_instance BlackBox |bench| {
@@ -116,13 +117,13 @@ behaviours! {
     /// Page one in the place of page seven is a snapshot with a hole in it.
     l9 an_unknown_cursor_is_an_error BlackBox |bench| {
         bench.some(3).await?;
-        for scope in [ListScope::Accounts, ListScope::Entitlements] {
+        for scope in [ListScope::Accounts, ListScope::Entitlements, ListScope::Holdings] {
             let cursor = Some(Cursor("no cursor of yours".into()));
             match bench.provider().list(&bench.cx(), &ListRequest { scope, cursor, page_size: None }).await {
                 Ok(page) => return fail(format!("a page of {} rows", page.rows().len())),
                 Err(error) => {
                     let expired = error.kind() == ErrorKind::CursorExpired;
-                    let none = scope == ListScope::Entitlements
+                    let none = scope != ListScope::Accounts
                         && error.kind() == ErrorKind::Unsupported;
                     ensure!(expired || none, "{error}");
                 }
@@ -157,9 +158,17 @@ behaviours! {
     /// A page that failed and is taken for the end is a mass revoke.
     l11 a_failed_page_is_an_error Faults |bench| {
         bench.some(5).await?;
-        let count = bench.pages(Some(2)).await?.len();
-        for broken in 0..count {
-            let mut request = small();
+        let mut listings = vec![(small(), bench.pages(Some(2)).await?.len())];
+        if bench.descriptor().listing == Listing::Wide {
+            let request = ListRequest { page_size: Some(2), ..ListRequest::holdings() };
+            listings.push((request.clone(), bench.pages_of(request).await?.len()));
+        }
+        let mut count = 0;
+        for (first, broken) in
+            listings.iter().flat_map(|(first, count)| (0..*count).map(move |broken| (first, broken)))
+        {
+            count += 1;
+            let mut request = first.clone();
             for _ in 0..broken {
                 let page = bench.provider().list(&bench.cx(), &request).await;
                 let page = page.map_err(|e| Stop::Fail(e.to_string()))?;
@@ -170,7 +179,7 @@ behaviours! {
                 return fail(format!("page {broken} failed, and nobody says so"));
             }
         }
-        bench.fired(u32::try_from(count).unwrap_or(0))?;
+        bench.fired(count)?;
     }
     /// A caller that crashed asks for the page again. A page that is gone once read is lost.
     l12 a_page_can_be_asked_for_again BlackBox |bench| {
@@ -348,6 +357,29 @@ behaviours! {
             }
         }
     }
+    /// Whoever asks for what accounts hold must get that, or be told that it is with the accounts.
+    l23 holdings_are_listed_as_declared BlackBox |bench| {
+        bench.some(3).await?;
+        let request = ListRequest { page_size: Some(2), ..ListRequest::holdings() };
+        let wide = bench.descriptor().listing == Listing::Wide;
+        match bench.provider().list(&bench.cx(), &request).await {
+            Err(error) => {
+                ensure!(!wide && error.kind() == ErrorKind::Unsupported, "{error}");
+                return Ok(());
+            }
+            Ok(_) => ensure!(wide, "they are with the accounts, and listed once more"),
+        }
+        let (account, key) = (bench.one().await?, bench.a_key().await?);
+        bench.does(&account, grant(&key)).await?;
+        let mut found = false;
+        for page in bench.pages_of(request).await? {
+            for row in page.rows() {
+                let Row::Holding(row) = row else { return fail("another row") };
+                found |= row.account == account && row.entitlement == key;
+            }
+        }
+        ensure!(found, "what was granted is not listed");
+    }
     /// Plans are made from listings, and checked by reads. If they differ, every plan is stale.
     r1 read_agrees_with_list BlackBox |bench| {
         let account = bench.some(2).await?.remove(0);
@@ -356,6 +388,7 @@ behaviours! {
         }
         for (id, listed) in bench.all().await? {
             let read = bench.sees(&id).await?;
+            let read = bench.as_listed(read);
             ensure!(read == listed, "`{id}` is read as {read:?} and listed as {listed:?}");
         }
     }
