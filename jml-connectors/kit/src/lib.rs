@@ -7,6 +7,8 @@ mod stack;
 #[cfg(feature = "http")]
 pub mod auth;
 #[cfg(feature = "http")]
+pub mod fields;
+#[cfg(feature = "http")]
 pub mod http;
 
 pub use conclude::conclude;

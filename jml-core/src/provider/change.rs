@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::Observation;
+use super::{Error, ErrorKind, Observation, Result};
 use crate::account::{AccountStatus, CredentialClass};
 use crate::attribute::AttributeValue;
 use crate::digest::Digest;
@@ -60,6 +60,17 @@ pub struct Change {
     pub op: Operation,
     /// What must hold before, as far as the target can check it.
     pub expect: Expect,
+}
+
+impl Change {
+    /// The account that the change is about, for everything but a creation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when it names none.
+    pub fn existing(&self) -> Result<&AccountId> {
+        let none = || Error::new(ErrorKind::Invalid, "the change names no account");
+        self.account.as_ref().ok_or_else(none)
+    }
 }
 
 /// What must hold before a change is made.
@@ -251,7 +262,7 @@ pub struct UnknownVerb(pub SmolStr);
 impl TryFrom<SmolStr> for Verb {
     type Error = UnknownVerb;
 
-    fn try_from(text: SmolStr) -> Result<Self, UnknownVerb> {
+    fn try_from(text: SmolStr) -> std::result::Result<Self, UnknownVerb> {
         Self::ALL.into_iter().find(|verb| verb.as_str() == text).ok_or(UnknownVerb(text))
     }
 }
@@ -326,7 +337,13 @@ impl Operation {
                     && set.iter().all(|(name, value)| state.attributes.get(name) == Some(value))
                     && clear.iter().all(|name| !state.attributes.contains_key(name))
             }
-            Self::SetStatus { status } => state.status == *status,
+            Self::SetStatus { status } => {
+                // An archived account is more than disabled. Some targets can do no less to an account
+                // that nobody ever used.
+                state.status == *status
+                    || (*status == AccountStatus::Disabled
+                        && state.status == AccountStatus::Archived)
+            }
             Self::DeleteAccount => false,
             Self::RevokeCredentials { class } => state.credentials.get(class) == Some(&0),
             Self::Grant { entitlement } => state.holdings.contains(entitlement),

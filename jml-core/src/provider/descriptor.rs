@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::Verb;
+use super::{Change, Error, ErrorKind, Operation, RefusalReason, Result, Verb};
 use crate::account::AccountStatus;
+use crate::attribute::AttributeValue;
+use crate::entitlement::EntitlementKey;
 use crate::id::{AttributeName, KindId, ProviderId};
 
 /// What a provider can do. A verb that is not in the map is not supported; a new verb therefore
@@ -47,6 +49,9 @@ pub struct Descriptor {
     pub feeds_changes: bool,
     /// How much of an account a listing shows.
     pub listing: Listing,
+    /// The permissions that the credential needs for looking, in the vendor's words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_permissions: Vec<SmolStr>,
 }
 
 /// How much of an account a listing shows. A read shows everything in either case.
@@ -121,6 +126,7 @@ impl Descriptor {
             checks_versions: false,
             feeds_changes: false,
             listing: Listing::Whole,
+            read_permissions: Vec::new(),
         }
     }
 
@@ -136,6 +142,90 @@ impl Descriptor {
     pub fn requiring(mut self, attribute: AttributeName) -> Self {
         self.required_attributes.insert(attribute);
         self
+    }
+
+    /// The same with attributes without which no account can be made. A text that is no name is left out.
+    #[must_use]
+    pub fn requiring_all<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        names.into_iter().filter_map(|it| AttributeName::new(it).ok()).fold(self, Self::requiring)
+    }
+
+    /// The same with what the credential needs for looking.
+    #[must_use]
+    pub fn reading_with<'a>(mut self, permissions: impl IntoIterator<Item = &'a str>) -> Self {
+        self.read_permissions = permissions.into_iter().map(SmolStr::new).collect();
+        self
+    }
+
+    /// Every permission that the credential needs: for looking, and for the verbs that calls carry out.
+    #[must_use]
+    pub fn permissions(&self) -> BTreeSet<SmolStr> {
+        let verbs = self.verbs.values().filter(|it| it.mode != SupportMode::Manual);
+        let verbs = verbs.flat_map(|it| it.permissions.iter().cloned());
+        verbs.chain(self.read_permissions.iter().cloned()).collect()
+    }
+
+    /// Refuses a change that nothing should be sent for: a verb that is not declared, a status that the
+    /// target does not have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`], [`ErrorKind::Invalid`].
+    pub fn check_supported(&self, change: &Change) -> Result<()> {
+        let verb = change.op.verb();
+        if !self.supports(verb) {
+            return Err(Error::unsupported(verb));
+        }
+        match &change.op {
+            Operation::SetStatus { status } if !self.statuses.contains(status) => {
+                let known: Vec<&str> = self.statuses.iter().map(|it| it.as_str()).collect();
+                let text = format!(
+                    "{} has no status `{}`; it has {}",
+                    self.product,
+                    status.as_str(),
+                    known.join(", ")
+                );
+                Err(Error::new(ErrorKind::Invalid, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to give or take what the target decides by itself, and what is of a kind that it does not
+    /// have.
+    ///
+    /// # Errors
+    /// [`RefusalReason::Immutable`], [`ErrorKind::NotFound`].
+    pub fn check_mutable(&self, key: &EntitlementKey) -> Result<()> {
+        match self.kinds.get(&key.kind) {
+            Some(kind) if kind.immutable => {
+                let text = format!("`{key}`: the target itself decides who holds it");
+                Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text))
+            }
+            Some(_) => Ok(()),
+            None => {
+                let known: Vec<&str> = self.kinds.keys().map(KindId::as_str).collect();
+                let text =
+                    format!("`{key}`: there is no such kind; there are {}", known.join(", "));
+                Err(Error::new(ErrorKind::NotFound, text))
+            }
+        }
+    }
+
+    /// Refuses to make an account without what it needs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], naming what is missing.
+    pub fn check_required(
+        &self,
+        attributes: &BTreeMap<AttributeName, AttributeValue>,
+    ) -> Result<()> {
+        let missing = self.required_attributes.iter().filter(|it| !attributes.contains_key(*it));
+        let missing: Vec<&str> = missing.map(AttributeName::as_str).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let text = format!("{} makes no account without {}", self.product, missing.join(", "));
+        Err(Error::new(ErrorKind::Invalid, text))
     }
 
     /// The same for a target that knows these statuses and no others.

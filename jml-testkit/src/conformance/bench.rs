@@ -314,6 +314,8 @@ impl Bench {
 
     /// So many entitlements that can be granted freely.
     pub(super) async fn keys(&self, count: usize) -> Check<Vec<EntitlementKey>> {
+        let kinds = &self.descriptor().kinds;
+        let free = |key: &EntitlementKey| kinds.get(&key.kind).is_none_or(|kind| !kind.immutable);
         let mut keys = self.world.entitlements.clone();
         if keys.is_empty() {
             let mut request = ListRequest::entitlements();
@@ -321,7 +323,7 @@ impl Bench {
                 let page = self.provider().list(&self.cx(), &request).await;
                 let page = page.map_err(|e| Stop::NotRun(format!("needs entitlements: {e}")))?;
                 keys.extend(page.rows().iter().filter_map(|row| match row {
-                    Row::Entitlement(record) => Some(record.key.clone()),
+                    Row::Entitlement(record) if free(&record.key) => Some(record.key.clone()),
                     _ => None,
                 }));
                 let next = page.next().cloned();

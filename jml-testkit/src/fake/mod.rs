@@ -5,7 +5,10 @@
 //! - On a real socket: [`Fake::serve`], where connections break, hang and are cut short.
 
 pub mod acme;
+mod filter;
+pub mod okta;
 mod tcp;
+mod token;
 #[cfg(feature = "wiremock")]
 mod wire_mock;
 
@@ -294,7 +297,7 @@ impl<A: FakeApi> Fake<A> {
             fault.clone()
         });
         let Some(fault) = fault else {
-            let response = inner.api.handle(request, now);
+            let response = dated(inner.api.handle(request, now), now);
             if let Some(watch) = &inner.watch {
                 watch.exchanged(request, &response);
             }
@@ -414,6 +417,22 @@ pub fn decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// An answer with the fake's clock in it, as every server sends it.
+fn dated(mut response: Response, now: DateTime<Utc>) -> Response {
+    let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = date.parse() {
+        response.headers_mut().entry(http::header::DATE).or_insert(date);
+    }
+    response
+}
+
+/// The origin that a request was sent to, for links in answers.
+#[must_use]
+pub fn origin(request: &Request) -> String {
+    let host = request.headers().get(http::header::HOST).and_then(|it| it.to_str().ok());
+    format!("http://{}", host.unwrap_or("127.0.0.1"))
 }
 
 /// The decoded segments of a request's path.

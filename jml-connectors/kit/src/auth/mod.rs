@@ -4,6 +4,8 @@ mod assertion;
 mod oauth;
 mod simple;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use http::HeaderMap;
 use jml_core::provider::{Cx, Result};
@@ -40,6 +42,12 @@ pub trait Auth: Send + Sync + 'static {
     async fn renew(&self, cx: &Cx, refused: u64) -> Result<Option<u64>> {
         let _ = (cx, refused);
         Ok(None)
+    }
+
+    /// What the credential allows, in the vendor's words; `None` where nobody says, or as long as no
+    /// credential was needed yet.
+    fn granted(&self) -> Option<BTreeSet<String>> {
+        None
     }
 
     /// A text without the credential, should it be in there.

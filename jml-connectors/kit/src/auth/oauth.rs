@@ -1,8 +1,10 @@
 //! OAuth 2.0: tokens that are fetched, kept, and renewed once for all who ask.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -10,7 +12,7 @@ use jml_core::digest::Digest;
 use jml_core::provider::{Applied, Cx, Error, ErrorKind, Result};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Auth;
 use super::assertion::{AssertionSigner, jwt};
@@ -26,6 +28,8 @@ pub struct Token {
     pub secret: SecretString,
     /// When it ends; `None` when nobody says.
     pub expires: Option<DateTime<Utc>>,
+    /// What it allows, in the vendor's words; `None` when nobody says.
+    pub scopes: Option<BTreeSet<String>>,
 }
 
 /// Fetches access tokens.
@@ -114,6 +118,10 @@ impl<S: TokenSource> Auth for TokenAuth<S> {
         self.get(cx, Some(refused)).await.map(Some)
     }
 
+    fn granted(&self) -> Option<BTreeSet<String>> {
+        self.kept()?.token.scopes
+    }
+
     fn redact(&self, text: &str) -> String {
         let text = self.source.redact(text);
         self.kept().map_or_else(|| text.clone(), |kept| redact(&text, &kept.token.secret))
@@ -125,6 +133,8 @@ impl<S: TokenSource> Auth for TokenAuth<S> {
 pub enum ClientAuth {
     /// With a secret in the form (`client_secret_post`).
     Secret(SecretString),
+    /// With a secret in a header (`client_secret_basic`).
+    Basic(SecretString),
     /// With a signed assertion (`private_key_jwt`, RFC 7523 section 2.2).
     Assertion(Arc<dyn AssertionSigner>),
 }
@@ -133,6 +143,7 @@ impl std::fmt::Debug for ClientAuth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Secret(_) => "Secret",
+            Self::Basic(_) => "Basic",
             Self::Assertion(_) => "Assertion",
         })
     }
@@ -167,12 +178,17 @@ impl ClientCredentials {
 #[async_trait]
 impl TokenSource for ClientCredentials {
     async fn fetch(&self, cx: &Cx) -> Result<Token> {
-        let mut form = vec![
-            ("grant_type", "client_credentials".to_owned()),
-            ("client_id", self.client_id.clone()),
-            ("scope", self.scope.clone()),
-        ];
+        let mut form =
+            vec![("grant_type", "client_credentials".to_owned()), ("scope", self.scope.clone())];
+        let mut header = None;
+        if !matches!(self.auth, ClientAuth::Basic(_)) {
+            form.push(("client_id", self.client_id.clone()));
+        }
         match &self.auth {
+            ClientAuth::Basic(secret) => {
+                let pair = format!("{}:{}", self.client_id, secret.expose_secret());
+                header = Some(format!("Basic {}", Base64::encode_string(pair.as_bytes())));
+            }
             ClientAuth::Secret(secret) => {
                 form.push(("client_secret", secret.expose_secret().to_owned()));
             }
@@ -193,12 +209,12 @@ impl TokenSource for ClientCredentials {
                 form.push(("client_assertion", jwt(signer.as_ref(), &claims).await?));
             }
         }
-        token(cx, &self.endpoint, form).await
+        token(cx, &self.endpoint, form, header).await
     }
 
     fn redact(&self, text: &str) -> String {
         match &self.auth {
-            ClientAuth::Secret(secret) => redact(text, secret),
+            ClientAuth::Secret(secret) | ClientAuth::Basic(secret) => redact(text, secret),
             ClientAuth::Assertion(_) => text.to_owned(),
         }
     }
@@ -261,7 +277,7 @@ impl TokenSource for ServiceAccount {
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()),
             ("assertion", jwt(self.signer.as_ref(), &claims).await?),
         ];
-        token(cx, &self.endpoint, form).await
+        token(cx, &self.endpoint, form, None).await
     }
 }
 
@@ -270,6 +286,40 @@ impl TokenSource for ServiceAccount {
 struct Answer {
     access_token: SecretText,
     expires_in: Option<Seconds>,
+    scope: Option<String>,
+}
+
+/// What an access token says of itself, if it is a JWT (RFC 7519): application permissions are in `roles`
+/// (Microsoft), delegated ones in `scp` or `scope` (RFC 9068). It is looked at to tell the operator what is
+/// missing, and for nothing else.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Claims {
+    roles: Vec<String>,
+    scp: Option<Value>,
+    scope: Option<String>,
+}
+
+fn scopes_of(answer: &Answer) -> Option<BTreeSet<String>> {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
+    let token = answer.access_token.0.expose_secret();
+    let claims = token.split('.').nth(1).and_then(|part| {
+        let bytes = Base64UrlUnpadded::decode_vec(part).ok()?;
+        serde_json::from_slice::<Claims>(&bytes).ok()
+    });
+    let mut found = BTreeSet::new();
+    if let Some(claims) = claims {
+        found.extend(claims.roles);
+        match claims.scp {
+            Some(Value::String(text)) => found.extend(words(&text)),
+            Some(Value::Array(all)) => {
+                found.extend(all.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+            _ => {}
+        }
+        found.extend(claims.scope.iter().flat_map(|text| words(text)));
+    }
+    if found.is_empty() { answer.scope.as_deref().map(words) } else { Some(found) }
 }
 
 /// Some servers write the number as text.
@@ -288,8 +338,17 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
-async fn token(cx: &Cx, endpoint: &Client, form: Vec<(&str, String)>) -> Result<Token> {
+async fn token(
+    cx: &Cx,
+    endpoint: &Client,
+    form: Vec<(&str, String)>,
+    header: Option<String>,
+) -> Result<Token> {
     let request = Request::post(path![]).form(form).reads().secret();
+    let request = match header {
+        Some(header) => request.header(AUTHORIZATION, header),
+        None => request,
+    };
     let asked_at = cx.now();
     let response = endpoint.send(cx, request).await.map_err(|error| {
         // A token endpoint answers 400 and 401 to a client that it does not know (RFC 6749 section 5.2).
@@ -301,11 +360,12 @@ async fn token(cx: &Cx, endpoint: &Client, form: Vec<(&str, String)>) -> Result<
         Error::new(kind, text).with_retry(error.retry()).with_applied(Applied::No)
     })?;
     let answer: Answer = response.json()?;
+    let scopes = scopes_of(&answer);
     let seconds = match answer.expires_in {
         Some(Seconds::Number(seconds)) => Some(seconds),
         Some(Seconds::Text(text)) => text.parse().ok(),
         None => None,
     };
     let expires = seconds.map(|seconds| asked_at + TimeDelta::seconds(seconds.clamp(0, 864_000)));
-    Ok(Token { secret: answer.access_token.0, expires })
+    Ok(Token { secret: answer.access_token.0, expires, scopes })
 }

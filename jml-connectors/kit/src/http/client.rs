@@ -1,18 +1,20 @@
 //! The client: base URL, credential, one attempt, classification.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, StatusCode};
-use jml_core::provider::{Applied, Cx, Error, ErrorKind, Quota, Result};
+use jml_core::provider::{Applied, Cx, Descriptor, Error, ErrorKind, Health, Quota, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use smol_str::SmolStr;
 use url::Url;
 
 use super::classify::{Failure, Verdict, kind_of_status};
 use super::request::{Body, Place, Request};
-use super::retry_after::retry_after;
+use super::retry_after::{retry_after, server_time};
 use super::transport::{ReqwestTransport, Transport, TransportError};
 use crate::auth::{Auth, NoAuth};
 
@@ -144,6 +146,35 @@ impl Client {
             }
             other => other,
         }
+    }
+
+    /// What the credential allows, in the vendor's words; `None` where nobody says, or as long as nothing
+    /// was sent yet.
+    #[must_use]
+    pub fn granted(&self) -> Option<BTreeSet<String>> {
+        self.auth.granted()
+    }
+
+    /// A target's health from an answer of it: its clock, and the declared permissions that the credential
+    /// lacks, where it says which it has. `implied` tells whether one that it has stands for one that is
+    /// declared.
+    #[must_use]
+    pub fn health(
+        &self,
+        descriptor: &Descriptor,
+        answer: &Response,
+        implied: fn(has: &str, needs: &str) -> bool,
+    ) -> Health {
+        let mut health = Health::ok();
+        if let Some(time) = server_time(answer.headers()) {
+            health = health.at(time);
+        }
+        if let Some(granted) = self.granted() {
+            let lacks =
+                |it: &&SmolStr| !granted.iter().any(|has| has == it.as_str() || implied(has, it));
+            health = descriptor.permissions().iter().filter(lacks).fold(health, Health::missing);
+        }
+        health
     }
 
     /// Sends a request, and reads the answer as a value of a type.

@@ -14,6 +14,7 @@ mod paging;
 mod path;
 mod request;
 mod retry_after;
+mod sweep;
 mod transport;
 
 pub use classify::{Failure, Verdict, kind_of_status};
@@ -21,7 +22,8 @@ pub use client::{Client, ClientError, Response};
 pub use paging::{link_next, pages};
 pub use path::Path;
 pub use request::{Body, Request};
-pub use retry_after::retry_after;
+pub use retry_after::{retry_after, server_time};
+pub use sweep::{Step, Sweep};
 pub use transport::{ReqwestTransport, Transport, TransportError, transport_fn};
 
 /// The types of requests and answers.

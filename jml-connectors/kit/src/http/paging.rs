@@ -151,6 +151,60 @@ impl Client {
         pages(rows.into_iter().map(row).collect(), asked, more.then(|| format!("row:{end}")))
     }
 
+    /// One page of a listing that is a bare JSON array, with the next page in a `Link` header (RFC 8288):
+    /// Okta, GitHub.
+    ///
+    /// # Errors
+    /// As [`listing`](Self::listing).
+    pub async fn listing_by_header<T: DeserializeOwned>(
+        &self,
+        cx: &Cx,
+        asked: &ListRequest,
+        first: Request,
+        row: impl Fn(T) -> Row + Send,
+    ) -> Result<Page> {
+        let link = asked.cursor.as_ref().map(|Cursor(link)| link.as_str());
+        let (found, next) = self.linked(cx, first, link).await.map_err(|e| expired(asked, e))?;
+        pages(found.into_iter().map(row).collect(), asked, next)
+    }
+
+    /// A page of a bare JSON array, the first one or the one behind a link, and the next link.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    pub async fn linked<T: DeserializeOwned>(
+        &self,
+        cx: &Cx,
+        first: Request,
+        link: Option<&str>,
+    ) -> Result<(Vec<T>, Option<String>)> {
+        let request = match link {
+            None => first,
+            Some(link) => Request::follow(link),
+        };
+        let response = self.send(cx, request).await?;
+        let next = link_next(response.headers());
+        Ok((response.json()?, next))
+    }
+
+    /// All of something small that comes as pages of bare JSON arrays: the groups of one user.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); [`ErrorKind::ContractViolation`] when it does not end.
+    pub async fn all_linked<T: DeserializeOwned>(&self, cx: &Cx, first: Request) -> Result<Vec<T>> {
+        let (mut all, mut link) = self.linked(cx, first, None).await?;
+        for _ in 0..1_000 {
+            let Some(next) = link else { return Ok(all) };
+            let (more, after) = self.linked(cx, Request::follow(&next), None).await?;
+            if after.as_ref() == Some(&next) {
+                break;
+            }
+            all.extend::<Vec<T>>(more);
+            link = after;
+        }
+        Err(Error::new(ErrorKind::ContractViolation, "the pages do not end"))
+    }
+
     /// One page of a listing whose cursors are links that the target gives: the first request, or the
     /// link of the cursor.
     ///

@@ -18,6 +18,8 @@ const MOST: f64 = 86_400.0;
 /// | `RateLimit-Reset` | seconds from now (draft-ietf-httpapi-ratelimit-headers) | SCIM servers |
 /// | `X-Rate-Limit-Reset`, `X-RateLimit-Reset` | seconds since 1970 (Okta, GitHub), milliseconds since 1970, or seconds from now | many |
 ///
+/// A time since 1970 is compared with the target's own clock (`Date`), where it shows one.
+///
 /// A date in the past is no wait. The last two count only where nothing is left of the limit, or for
 /// an answer that says so by its status; the caller decides that.
 #[must_use]
@@ -44,7 +46,15 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
         span => return Some(seconds(span)),
     };
     #[expect(clippy::cast_possible_truncation, reason = "within a few hundred years")]
-    DateTime::from_timestamp_millis(ms as i64).map(|at| until(at, now))
+    let at = DateTime::from_timestamp_millis(ms as i64)?;
+    Some(until(at, server_time(headers).unwrap_or(now)))
+}
+
+/// The target's clock, as its answer shows it (`Date`, RFC 9110 section 6.6.1). Whole seconds.
+#[must_use]
+pub fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let date = headers.get(http::header::DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok().map(DateTime::<Utc>::from)
 }
 
 /// Digits with at most one point; no sign, no exponent, no `inf`.

@@ -148,7 +148,7 @@ fn credentials(shown: &mut String) {
     let _ = writeln!(shown, "{client:?} {error} {error:?}");
     let key = ApiKey::new(http::HeaderName::from_static("x-api-key"), API_KEY.to_owned());
     let _ = writeln!(shown, "{key:?} {:?}", Bearer::new(TOKEN.to_owned()));
-    let token = Token { secret: SecretString::from(TOKEN.to_owned()), expires: None };
+    let token = Token { secret: SecretString::from(TOKEN.to_owned()), expires: None, scopes: None };
     let _ = writeln!(shown, "{token:?}");
     let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
     let der = aws_lc_rs::encoding::AsDer::as_der(&pair).unwrap();

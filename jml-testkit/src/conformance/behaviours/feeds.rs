@@ -216,6 +216,8 @@ behaviours! {
     }
     /// Which permission is missing is what the operator needs to know.
     h5 a_missing_permission_shows Faults |bench| {
+        // A credential that has to be fetched is there by now.
+        let _ = bench.provider().health(&bench.cx()).await;
         bench.inject(Hits::All, 20, WireFault::status(403))?;
         match bench.provider().health(&bench.cx()).await {
             Ok(health) => ensure!(!health.missing_permissions.is_empty(), "it is healthy"),

@@ -264,6 +264,8 @@ behaviours! {
     l17 one_page_is_not_the_whole_listing Faults |bench| {
         let wire = bench.wire()?;
         bench.backdoor()?;
+        // A credential that has to be fetched is there by now.
+        let _ = bench.provider().health(&bench.cx()).await;
         let mut costs = Vec::new();
         for count in [4, 12] {
             bench.some(count).await?;

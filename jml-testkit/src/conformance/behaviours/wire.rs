@@ -99,12 +99,10 @@ behaviours! {
     }
     /// Whoever asks again too soon is locked out for longer.
     e4 retry_after_is_honoured Faults |bench| {
-        let now = bench.cx().now();
-        let later = now + chrono::TimeDelta::seconds(30);
-        let date = later.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        for (value, least, most) in
-            [("7", 7_000, 7_000), ("0", 0, 0), (date.as_str(), 29_000, 30_000)]
-        {
+        for (value, least, most) in [("7", 7_000, 7_000), ("0", 0, 0), ("", 29_000, 30_000)] {
+            let later = bench.cx().now() + chrono::TimeDelta::seconds(30);
+            let date = later.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            let value = if value.is_empty() { date.as_str() } else { value };
             let fault = WireFault::status(429).with_header("retry-after", value);
             let error = breaks(bench, fault).await?;
             ensure!(error.kind() == ErrorKind::RateLimited, "{error}");

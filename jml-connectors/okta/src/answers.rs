@@ -1,0 +1,288 @@
+//! What Okta answers, as values. Nothing here knows a network.
+
+use std::collections::BTreeMap;
+
+use jml_connector_kit::fields::from_json;
+use jml_connector_kit::{Failure, Verdict};
+use jml_core::account::{AccountState, AccountStatus};
+use jml_core::entitlement::EntitlementKey;
+use jml_core::id::{AccountId, EntitlementId, IdentityId, KindId};
+use jml_core::provider::{ErrorKind, RefusalReason, RetryAdvice};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::requests;
+
+/// <https://developer.okta.com/docs/api/openapi/okta-management/management/tag/User/>
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct User {
+    pub(crate) id: AccountId,
+    pub(crate) status: Status,
+    #[serde(default)]
+    profile: BTreeMap<String, Value>,
+}
+
+/// The status of a user. What one may do from where is in the module [`crate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Status {
+    Staged,
+    Provisioned,
+    Active,
+    Recovery,
+    PasswordExpired,
+    LockedOut,
+    Suspended,
+    Deprovisioned,
+}
+
+impl Status {
+    pub(crate) const fn ours(self) -> AccountStatus {
+        match self {
+            Self::Staged => AccountStatus::Staged,
+            // Whoever has to set a password, or waits for the end of a lock, can get in.
+            Self::Provisioned
+            | Self::Active
+            | Self::Recovery
+            | Self::PasswordExpired
+            | Self::LockedOut => AccountStatus::Active,
+            Self::Suspended => AccountStatus::Disabled,
+            Self::Deprovisioned => AccountStatus::Archived,
+        }
+    }
+}
+
+impl User {
+    pub(crate) fn text(&self, field: &str) -> Option<&str> {
+        self.profile.get(field)?.as_str().filter(|text| !text.is_empty())
+    }
+
+    /// The account, without what needs further calls.
+    pub(crate) fn account(&self, owner: &str) -> AccountState {
+        let login = self.text("login").unwrap_or_default();
+        let mut state = AccountState::new(self.id.clone(), login, self.status.ours());
+        state.external_id = self.text(owner).and_then(|text| IdentityId::new(text).ok());
+        for (field, value) in &self.profile {
+            if field == "login" || field == owner {
+                continue;
+            }
+            if let (Some(name), Some(value)) = (requests::name(field), from_json(value)) {
+                state.attributes.insert(name, value);
+            }
+        }
+        state
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Group {
+    pub(crate) id: EntitlementId,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    profile: GroupProfile,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct GroupProfile {
+    #[serde(default)]
+    name: String,
+}
+
+impl Group {
+    /// The entitlement. Members of groups that applications or Okta itself keep cannot be changed.
+    pub(crate) fn key(&self, kinds: &Kinds) -> EntitlementKey {
+        let kind = if self.kind == "OKTA_GROUP" { &kinds.group } else { &kinds.managed_group };
+        EntitlementKey::new(kind.clone(), self.id.clone())
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        &self.profile.name
+    }
+}
+
+/// The kinds of entitlement.
+#[derive(Clone, Debug)]
+pub(crate) struct Kinds {
+    pub(crate) group: KindId,
+    pub(crate) managed_group: KindId,
+    pub(crate) app: KindId,
+    pub(crate) role: KindId,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct App {
+    pub(crate) id: EntitlementId,
+    #[serde(default)]
+    pub(crate) label: String,
+    #[serde(rename = "_embedded", default)]
+    embedded: Embedded,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Embedded {
+    user: Option<Assignment>,
+}
+
+impl App {
+    /// Whether it was given to the user, and not to a group.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.embedded.user.as_ref().is_some_and(Assignment::is_direct)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Assignment {
+    pub(crate) id: AccountId,
+    #[serde(default)]
+    scope: String,
+}
+
+impl Assignment {
+    pub(crate) fn is_direct(&self) -> bool {
+        self.scope == "USER"
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Role {
+    pub(crate) id: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: EntitlementId,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Administrators {
+    pub(crate) value: Vec<Named>,
+    #[serde(rename = "_links", default)]
+    links: Links,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Links {
+    next: Option<Href>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Href {
+    href: String,
+}
+
+impl Administrators {
+    pub(crate) fn next(&self) -> Option<String> {
+        self.links.next.as_ref().map(|it| it.href.clone())
+    }
+}
+
+/// Something of which only the id matters.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Named {
+    pub(crate) id: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct OAuthClient {
+    pub(crate) client_id: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct UserDevice {
+    pub(crate) device: Device,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Device {
+    pub(crate) id: String,
+    #[serde(default)]
+    status: String,
+}
+
+impl Device {
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.status != "DEACTIVATED"
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ApiToken {
+    pub(crate) id: String,
+    #[serde(rename = "userId", default)]
+    pub(crate) user: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Rule {
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    actions: Value,
+    #[serde(default)]
+    conditions: Value,
+}
+
+impl Rule {
+    /// Whether it puts this user into this group, as far as its exceptions tell.
+    pub(crate) fn fills(&self, group: &str, user: &str) -> bool {
+        let has = |value: Option<&Value>, id: &str| {
+            value.and_then(Value::as_array).is_some_and(|all| all.iter().any(|it| it == id))
+        };
+        self.status == "ACTIVE"
+            && has(self.actions.pointer("/assignUserToGroups/groupIds"), group)
+            && !has(self.conditions.pointer("/people/users/exclude"), user)
+    }
+}
+
+/// An event of the system log.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct LogEvent {
+    #[serde(rename = "eventType", default)]
+    kind: String,
+    #[serde(default)]
+    target: Option<Vec<LogTarget>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct LogTarget {
+    id: Option<String>,
+    #[serde(rename = "type", default)]
+    kind: String,
+}
+
+impl LogEvent {
+    /// The users that it is about, and whether it says that they are gone.
+    pub(crate) fn users(&self) -> impl Iterator<Item = (AccountId, bool)> + '_ {
+        let gone = self.kind == "user.lifecycle.delete.completed";
+        let targets = self.target.iter().flatten().filter(|it| it.kind == "User");
+        targets.filter_map(move |it| Some((AccountId::new(it.id.as_ref()?).ok()?, gone)))
+    }
+}
+
+/// What Okta means by its codes.
+/// <https://developer.okta.com/docs/reference/error-codes/>
+pub(crate) fn classify(failure: &Failure<'_>) -> Option<Verdict> {
+    let causes = || failure.body?.pointer("/errorCauses")?.as_array();
+    Some(match failure.text("/errorCode")? {
+        "E0000047" => Verdict::of(ErrorKind::RateLimited),
+        // Every refused value has this code; what is taken shows only in the words of a cause.
+        "E0000001" => {
+            let taken = causes().into_iter().flatten().any(|cause| {
+                let text = cause["errorSummary"].as_str().unwrap_or_default();
+                text.contains("An object with this field already exists")
+            });
+            Verdict::of(if taken { ErrorKind::AlreadyExists } else { ErrorKind::Invalid })
+        }
+        "E0000090" => Verdict::of(ErrorKind::AlreadyExists),
+        "E0000004" | "E0000011" => Verdict::of(ErrorKind::Unauthenticated),
+        "E0000006" => Verdict::of(ErrorKind::PermissionDenied),
+        "E0000007" => Verdict::of(ErrorKind::NotFound),
+        // The organisation has not bought it.
+        "E0000015" => Verdict::of(ErrorKind::Unsupported),
+        "E0000016" | "E0000032" | "E0000038" => Verdict::of(ErrorKind::Conflict),
+        // It is still becoming what it was told to become.
+        "E0000112" => Verdict::of(ErrorKind::Conflict).retry(RetryAdvice::Backoff),
+        "E0000023" => Verdict::of(ErrorKind::Refused(RefusalReason::Immutable)),
+        _ => return None,
+    })
+}
