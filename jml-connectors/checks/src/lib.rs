@@ -13,7 +13,7 @@ mod life;
 use std::path::{Path, PathBuf};
 
 use jml_testkit::conformance::Harness;
-use jml_testkit::fake::Recorded;
+use jml_testkit::fake::{Hits, Recorded, WireFault};
 use jml_testkit::openapi::Documents;
 
 pub use life::{Life, Person};
@@ -42,12 +42,12 @@ pub fn agrees(what: &str, documents: Option<&Documents>) {
 }
 
 /// Runs the suite. Everything has to have been tried; the report is the connector's own file.
-pub fn conforms(folder: &str, harness: &Harness) {
+pub fn conforms(folder: &str, name: &str, harness: &Harness) {
     let report = jml_testkit::conformance::run(harness);
     println!("{report}");
     assert!(report.conforms(), "{report}");
     assert!(report.not_run().is_empty(), "not tried: {:?}", report.not_run());
-    golden(&Path::new(folder).join("CONFORMANCE.txt"), &report.to_string());
+    golden(&Path::new(folder).join(name), &report.to_string());
 }
 
 /// Compares with a file. `JML_UPDATE_GOLDEN=1` writes it.
@@ -78,6 +78,32 @@ pub fn calls(requests: &[Recorded], names: &[(String, &str)]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A name, and what goes wrong.
+pub type Storm = (&'static str, Vec<(Hits, u32, WireFault)>);
+
+/// Everything that can happen on the way to any target.
+#[must_use]
+pub fn storms() -> Vec<Storm> {
+    let (changes, reads) = (Hits::Changes, Hits::Reads);
+    vec![
+        (
+            "throttled",
+            vec![(Hits::All, 25, WireFault::status(429).with_header("retry-after", "1.5"))],
+        ),
+        ("out of order", vec![(Hits::All, 20, WireFault::status(503))]),
+        (
+            "answers lost",
+            vec![(changes, 12, WireFault::ResetAfter), (reads, 9, WireFault::ResetAfter)],
+        ),
+        ("requests lost", vec![(changes, 12, WireFault::ResetBefore)]),
+        ("answers cut", vec![(changes, 6, WireFault::Truncate), (reads, 6, WireFault::Truncate)]),
+        (
+            "gateway",
+            vec![(changes, 5, WireFault::status(502)), (changes, 5, WireFault::ResetAfter)],
+        ),
+    ]
 }
 
 /// Signs nothing: fakes know no keys.

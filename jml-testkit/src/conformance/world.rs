@@ -72,6 +72,7 @@ pub struct World {
     pub(super) restart: Option<Restart>,
     pub(super) renews: bool,
     pub(super) domain: Option<&'static str>,
+    pub(super) links: bool,
 }
 
 impl std::fmt::Debug for World {
@@ -107,6 +108,7 @@ impl World {
             restart: None,
             renews: false,
             domain: None,
+            links: true,
         }
     }
 
@@ -164,6 +166,13 @@ impl World {
     #[must_use]
     pub const fn attributes(mut self, one: &'static str, other: &'static str) -> Self {
         self.attributes = [one, other];
+        self
+    }
+
+    /// The same for a target that pages without links, so that none can lead elsewhere.
+    #[must_use]
+    pub const fn without_links(mut self) -> Self {
+        self.links = false;
         self
     }
 

@@ -7,6 +7,7 @@
 pub mod acme;
 mod filter;
 pub mod okta;
+pub mod scim;
 mod tcp;
 mod token;
 #[cfg(feature = "wiremock")]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{Life, Person, agrees, calls, golden, start};
+use jml_connector_checks::{Life, Person, agrees, calls, golden, start, storms};
 use jml_core::account::{AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
 use jml_testkit::fake::okta::{Device, Rule};
@@ -181,29 +181,8 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             .with_header("x-rate-limit-remaining", "0")
             .with_header("x-rate-limit-reset", reset)
     };
-    let storms: [(&str, Vec<(Hits, u32, WireFault)>); 6] = [
-        ("throttled", vec![(Hits::All, 25, throttled())]),
-        ("out of order", vec![(Hits::All, 20, WireFault::status(503))]),
-        (
-            "answers lost",
-            vec![
-                (Hits::Changes, 12, WireFault::ResetAfter),
-                (Hits::Reads, 9, WireFault::ResetAfter),
-            ],
-        ),
-        ("requests lost", vec![(Hits::Changes, 12, WireFault::ResetBefore)]),
-        (
-            "answers cut",
-            vec![(Hits::Changes, 6, WireFault::Truncate), (Hits::Reads, 6, WireFault::Truncate)],
-        ),
-        (
-            "gateway",
-            vec![
-                (Hits::Changes, 5, WireFault::status(502)),
-                (Hits::Changes, 5, WireFault::ResetAfter),
-            ],
-        ),
-    ];
+    let mut storms = storms();
+    storms.push(("throttled in Okta's way", vec![(Hits::All, 25, throttled())]));
     for (name, storm) in storms {
         for lag in [0, 8_000] {
             let place = Place::new(None);

@@ -29,6 +29,6 @@ fn the_suite_holds_and_the_documents_agree() {
         let papers = for_worlds.clone();
         async move { world::world(papers.as_ref()) }
     });
-    conforms(env!("CARGO_MANIFEST_DIR"), &harness);
+    conforms(env!("CARGO_MANIFEST_DIR"), "CONFORMANCE.txt", &harness);
     agrees("okta, the suite", papers.as_ref());
 }

@@ -308,6 +308,9 @@ behaviours! {
     }
     /// A next link to another host would carry the token there.
     l20 a_link_to_another_host_is_refused Faults |bench| {
+        if !bench.world.links {
+            return Err(Stop::NotApplicable("the target gives no links".into()));
+        }
         bench.some(5).await?;
         quirk(bench, Quirk::ForeignNextLink)?;
         let mut request = small();

@@ -17,6 +17,11 @@
 //!
 //! Credentials: an API token (`SSWS ...`), or a service application that signs assertions
 //! (`private_key_jwt`), with scopes that are held against every call. Signatures are not verified.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::result_large_err,
+    reason = "a JSON value has null for what it has not; an answer is as large as it is"
+)]
 
 mod access;
 mod rest;
@@ -62,19 +67,13 @@ pub struct Okta {
 }
 
 /// What can be switched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "switches of a fake")]
 pub struct Quirks {
     /// How long `search` does not find whoever was changed.
     pub search_lag_ms: i64,
     /// `activate` and `deactivate` go on after the answer, until somebody looks for the third time.
     pub slow_lifecycle: bool,
-}
-
-impl Default for Quirks {
-    fn default() -> Self {
-        Self { search_lag_ms: 0, slow_lifecycle: false }
-    }
 }
 
 /// An API token.

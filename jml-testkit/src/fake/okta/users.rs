@@ -234,7 +234,7 @@ impl Okta {
     fn refused(&self, profile: &BTreeMap<String, Value>, except: Option<&str>) -> Option<Response> {
         let mut causes = Vec::new();
         for name in ["login", "email", "firstName", "lastName"] {
-            if !profile.get(name).and_then(Value::as_str).is_some_and(|it| !it.is_empty()) {
+            if profile.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
                 causes.push(format!("{name}: The field cannot be left blank"));
             }
         }

@@ -1,0 +1,8 @@
+//! SCIM, against its fake over real sockets, both against the RFCs' own shapes, and the connector against
+//! servers that nobody here wrote.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
+
+mod life;
+mod servers;
+mod suite;
+mod world;
