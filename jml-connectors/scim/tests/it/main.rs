@@ -1,6 +1,12 @@
 //! SCIM, against its fake over real sockets, both against the RFCs' own shapes, and the connector against
 //! servers that nobody here wrote.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may stop"
+)]
 
 mod life;
 mod servers;
