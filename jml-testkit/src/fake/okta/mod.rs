@@ -254,8 +254,9 @@ impl Okta {
 
     fn may(&self, request: &Request, now: DateTime<Utc>) -> Result<(), Response> {
         let header = request.headers().get("authorization").and_then(|it| it.to_str().ok());
-        if let Some(token) = header.and_then(|it| it.strip_prefix("SSWS ")) {
-            let known = self.api_tokens.contains_key(token);
+        // Okta's own Python client (3.4) writes no space behind the scheme.
+        if let Some(token) = header.and_then(|it| it.strip_prefix("SSWS")) {
+            let known = self.api_tokens.contains_key(token.trim_start());
             return if known {
                 Ok(())
             } else {

@@ -131,13 +131,6 @@ impl Kind {
         }
     }
 
-    const fn schema(self) -> &'static str {
-        match self {
-            Self::User => USER,
-            Self::Group => GROUP,
-        }
-    }
-
     const fn path(self) -> &'static str {
         match self {
             Self::User => "Users",
@@ -278,17 +271,24 @@ impl Scim {
         let host = origin(request);
         let method = request.method();
         match rest {
-            ["ServiceProviderConfig"] if *method == Method::GET => {
-                Ok(scim(200, &self.config(&host)))
+            ["ServiceProviderConfig" | "Schemas" | "ResourceTypes", ..]
+                if *method != Method::GET =>
+            {
+                Err((405, "", "it is only read".to_owned()))
             }
-            ["Schemas" | "ResourceTypes", tail @ ..] if *method == Method::GET => {
+            ["ServiceProviderConfig"] => Ok(scim(200, &self.config(&host))),
+            ["Schemas" | "ResourceTypes", tail @ ..] => {
                 if query(request).contains_key("filter") {
                     return Err((403, "", "it is not filtered".to_owned()));
                 }
                 self.described(rest, tail, &host)
             }
-            ["Users" | "Groups", ".search"] if *method == Method::POST => {
-                let kind = rest.first().and_then(|it| Kind::named(it)).ok_or_else(nothing)?;
+            [".search"] | ["Users" | "Groups", ".search"] if *method == Method::POST => {
+                let kinds = match rest.first().and_then(|it| Kind::named(it)) {
+                    Some(kind) => vec![kind],
+                    // At the root, everything is searched.
+                    None => vec![Kind::User, Kind::Group],
+                };
                 let asked = body.as_object().cloned().unwrap_or_default();
                 let asked = asked.into_iter().map(|(name, it)| {
                     let text = match it {
@@ -301,7 +301,7 @@ impl Scim {
                     };
                     (name, text)
                 });
-                self.list(kind, &asked.collect(), &host)
+                self.list(&kinds, &asked.collect(), &host)
             }
             ["Bulk"] if *method == Method::POST && self.quirks.bulk => {
                 self.bulk(request, &body, now)
@@ -309,7 +309,7 @@ impl Scim {
             [kind] => {
                 let kind = Kind::named(kind).ok_or_else(nothing)?;
                 match *method {
-                    Method::GET => self.list(kind, &query(request), &host),
+                    Method::GET => self.list(&[kind], &query(request), &host),
                     Method::POST => self.create(kind, &body, &host, now),
                     _ => Err((405, "", "no such method here".to_owned())),
                 }
@@ -364,14 +364,14 @@ impl Scim {
 
     fn list(
         &self,
-        kind: Kind,
+        kinds: &[Kind],
         asked: &BTreeMap<String, String>,
         host: &str,
     ) -> Result<Response, Wrong> {
         let filter = match asked.get("filter") {
             None => None,
             Some(text)
-                if kind == Kind::Group
+                if kinds == [Kind::Group]
                     && text.contains("members")
                     && !self.quirks.member_filters =>
             {
@@ -389,9 +389,10 @@ impl Scim {
             })
             .transpose()
         };
-        let resources = self.all(kind).iter();
-        let mut rows: Vec<(&String, Value)> = resources
-            .map(|(id, it)| (id, self.shown(kind, id, it, host)))
+        let mut rows: Vec<(&String, Value)> = kinds
+            .iter()
+            .flat_map(|kind| self.all(*kind).iter().map(|it| (*kind, it)))
+            .map(|(kind, (id, it))| (id, self.shown(kind, id, it, host)))
             .filter(|(_, it)| filter.as_ref().is_none_or(|filter| filter.holds(it)))
             .collect();
         if let Some(by) = asked.get("sortBy") {
