@@ -28,6 +28,8 @@ pub struct Scim {
     descriptor: Descriptor,
     able: Capabilities,
     group: KindId,
+    /// Without PATCH, a resource is read, changed and written whole: one at a time.
+    whole: async_lock::Mutex<()>,
 }
 
 impl Scim {
@@ -62,7 +64,7 @@ impl Scim {
             descriptor = descriptor.checking_versions();
         }
         let client = client.classifying(answers::classify);
-        Ok(Self { client, descriptor, able, group })
+        Ok(Self { client, descriptor, able, group, whole: async_lock::Mutex::new(()) })
     }
 
     /// A server that is asked what it can do.
@@ -225,9 +227,10 @@ impl Scim {
         if self.able.patch {
             return self.sends(cx, requests::patch(what, id, operations, version)).await;
         }
+        let _one_at_a_time = self.whole.lock().await;
         let request = if what == "Groups" { requests::group(id) } else { requests::user(id) };
         let now: Resource = self.client.fetch(cx, request).await?;
-        // Between reading and writing somebody else may write; where there are tags, that is noticed.
+        // Another process may write between reading and writing; where there are tags, that is noticed.
         let version =
             version.or_else(|| now.version().filter(|_| self.able.etag)).map(str::to_owned);
         let mut body = now.whole();

@@ -166,6 +166,39 @@ pub enum MailboxChange {
     ConvertToShared,
 }
 
+/// What a [`MailboxChange`] is about. Targets differ in which of them they have calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MailboxPart {
+    /// [`MailboxChange::AutoReply`].
+    AutoReply,
+    /// [`MailboxChange::ForwardTo`].
+    Forward,
+    /// [`MailboxChange::Delegate`].
+    Delegate,
+    /// [`MailboxChange::ConvertToShared`].
+    Shared,
+}
+
+impl MailboxPart {
+    /// Every part.
+    pub const ALL: [Self; 4] = [Self::AutoReply, Self::Forward, Self::Delegate, Self::Shared];
+}
+
+impl MailboxChange {
+    /// What it is about.
+    #[must_use]
+    pub const fn part(&self) -> MailboxPart {
+        match self {
+            Self::AutoReply(_) => MailboxPart::AutoReply,
+            Self::ForwardTo(_) => MailboxPart::Forward,
+            Self::Delegate(_) => MailboxPart::Delegate,
+            Self::ConvertToShared => MailboxPart::Shared,
+        }
+    }
+}
+
 /// The name of an operation; what a descriptor declares support for. Written `grant` or
 /// `revoke_credentials:sessions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -188,15 +221,15 @@ pub enum Verb {
     Revoke,
     /// [`Operation::Exchange`].
     Exchange,
-    /// [`Operation::SetMailbox`].
-    SetMailbox,
+    /// [`Operation::SetMailbox`] of one part.
+    SetMailbox(MailboxPart),
     /// [`Operation::TransferOwnership`].
     TransferOwnership,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::CreateAccount,
         Self::UpdateAccount,
         Self::SetStatus,
@@ -211,7 +244,10 @@ impl Verb {
         Self::Grant,
         Self::Revoke,
         Self::Exchange,
-        Self::SetMailbox,
+        Self::SetMailbox(MailboxPart::AutoReply),
+        Self::SetMailbox(MailboxPart::Forward),
+        Self::SetMailbox(MailboxPart::Delegate),
+        Self::SetMailbox(MailboxPart::Shared),
         Self::TransferOwnership,
     ];
 
@@ -235,7 +271,12 @@ impl Verb {
             Self::Grant => "grant",
             Self::Revoke => "revoke",
             Self::Exchange => "exchange",
-            Self::SetMailbox => "set_mailbox",
+            Self::SetMailbox(part) => match part {
+                MailboxPart::AutoReply => "set_mailbox:auto_reply",
+                MailboxPart::Forward => "set_mailbox:forward",
+                MailboxPart::Delegate => "set_mailbox:delegate",
+                MailboxPart::Shared => "set_mailbox:shared",
+            },
             Self::TransferOwnership => "transfer_ownership",
         }
     }
@@ -280,7 +321,7 @@ impl Operation {
             Self::Grant { .. } => Verb::Grant,
             Self::Revoke { .. } => Verb::Revoke,
             Self::Exchange { .. } => Verb::Exchange,
-            Self::SetMailbox(_) => Verb::SetMailbox,
+            Self::SetMailbox(change) => Verb::SetMailbox(change.part()),
             Self::TransferOwnership { .. } => Verb::TransferOwnership,
         }
     }

@@ -21,7 +21,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use call::{Call, Reply};
-pub use change::{Change, Expect, IdempotencyKey, MailboxChange, Operation, UnknownVerb, Verb};
+pub use change::{
+    Change, Expect, IdempotencyKey, MailboxChange, MailboxPart, Operation, UnknownVerb, Verb,
+};
 pub use changes::{ChangePage, ChangeRow, Watermark};
 pub use cx::{Cx, Quota, QuotaSink};
 pub use descriptor::{

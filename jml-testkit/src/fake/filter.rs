@@ -103,7 +103,7 @@ impl Filter {
                 }
                 found.iter().any(|it| op.holds(it, value))
             }
-            Self::Within(path, inner) => at(object, path).iter().any(|it| inner.holds(it)),
+            Self::Within(path, inner) => elements(object, path).iter().any(|it| inner.holds(it)),
         }
     }
 }
@@ -126,9 +126,14 @@ pub(super) fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     })
 }
 
-/// The values at a path. Lists are looked into; of a list of objects without further path, `value` is
-/// meant. A schema's URN may stand before the path.
+/// The values at a path; of objects without further path, `value` is meant.
 fn at<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
+    let of = |it: &'a Value| if it.is_object() { member(it, "value").unwrap_or(it) } else { it };
+    elements(object, path).into_iter().map(of).collect()
+}
+
+/// What lies at a path. Lists are looked into. A schema's URN may stand before the path.
+fn elements<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
     let mut found = vec![object];
     let mut rest = path;
     if path.to_ascii_lowercase().starts_with("urn:")
@@ -159,7 +164,6 @@ fn at<'a>(object: &'a Value, path: &str) -> Vec<&'a Value> {
             Value::Array(all) => all.iter().collect(),
             one => vec![one],
         })
-        .map(|it| if it.is_object() { member(it, "value").unwrap_or(it) } else { it })
         .collect()
 }
 

@@ -5,6 +5,7 @@
 //! - On a real socket: [`Fake::serve`], where connections break, hang and are cut short.
 
 pub mod acme;
+pub mod entra;
 mod filter;
 pub mod okta;
 pub mod scim;

@@ -1,8 +1,8 @@
 //! Defects in descriptors, outcomes, previews, conditions, feeds, health.
 
 use jml_core::provider::{
-    Call, Contract, Effect, ErrorKind, Expect, Fidelity, Health, Observation, Operation, Outcome,
-    PendingRef, Preview, Reply, SupportMode, Verb, Watermark,
+    Call, Contract, Effect, ErrorKind, Expect, Fidelity, Health, MailboxPart, Observation,
+    Operation, Outcome, PendingRef, Preview, Reply, SupportMode, Verb, Watermark,
 };
 
 use super::{Kind, Mutant, bugs, error, lock, op};
@@ -25,7 +25,9 @@ pub(super) fn all() -> Vec<Mutant> {
             name: "undeclared_verb_works",
             what: "A verb that is not declared is carried out.",
             kind: Kind::Descriptor(|descriptor| {
-                descriptor.verbs.remove(&Verb::SetMailbox);
+                for part in MailboxPart::ALL {
+                    descriptor.verbs.remove(&Verb::SetMailbox(part));
+                }
                 descriptor.verbs.remove(&Verb::UpdateAccount);
             }),
         },

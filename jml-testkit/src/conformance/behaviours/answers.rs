@@ -2,7 +2,8 @@
 
 use jml_core::account::AccountStatus;
 use jml_core::provider::{
-    Applied, Contract, Descriptor, Effect, ErrorKind, Expect, Operation, SupportMode, Verb,
+    Applied, Contract, Descriptor, Effect, ErrorKind, Expect, MailboxChange, MailboxPart,
+    Operation, SupportMode, Verb,
 };
 
 use super::behaviours;
@@ -23,9 +24,12 @@ fn sample(
         Verb::Grant => grant(key),
         Verb::Revoke => revoke(key),
         Verb::Exchange => Operation::Exchange { revoke: key.clone(), grant: key.clone() },
-        Verb::SetMailbox => {
-            Operation::SetMailbox(jml_core::provider::MailboxChange::AutoReply("gone".into()))
-        }
+        Verb::SetMailbox(part) => Operation::SetMailbox(match part {
+            MailboxPart::AutoReply => MailboxChange::AutoReply("gone".into()),
+            MailboxPart::Forward => MailboxChange::ForwardTo(bench.nobody()?),
+            MailboxPart::Delegate => MailboxChange::Delegate(bench.nobody()?),
+            _ => MailboxChange::ConvertToShared,
+        }),
         Verb::TransferOwnership => Operation::TransferOwnership { to: bench.nobody()? },
         other => return Err(Stop::NotApplicable(format!("{other} is unknown to this suite"))),
     })

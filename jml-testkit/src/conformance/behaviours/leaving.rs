@@ -1,7 +1,7 @@
 //! What a leaver leaves behind: credentials, mailboxes, ownership.
 
 use jml_core::account::{CredentialClass, Mailbox};
-use jml_core::provider::{Applied, Effect, ErrorKind, MailboxChange, Operation, Verb};
+use jml_core::provider::{Applied, Effect, ErrorKind, MailboxChange, MailboxPart, Operation, Verb};
 
 use super::behaviours;
 use crate::conformance::bench::{Bench, Check, Stop, ensure, fail};
@@ -40,7 +40,7 @@ fn mailbox(change: MailboxChange) -> Operation {
 
 /// Does something to a mailbox, twice, and looks.
 async fn mails(bench: &Bench, change: MailboxChange) -> Check<Mailbox> {
-    bench.needs(Verb::SetMailbox)?;
+    bench.needs(Verb::SetMailbox(change.part()))?;
     let account = bench.one().await?;
     let Some(state) = bench.truth(&account).await? else { return fail("it is gone") };
     if state.mailbox.is_none() {
@@ -144,7 +144,19 @@ behaviours! {
     }
     /// A change to a mailbox that is not there must not look done.
     m5 without_a_mailbox_it_is_not_found OutOfBand |bench| {
-        bench.needs(Verb::SetMailbox)?;
+        let parts = MailboxPart::ALL.map(Verb::SetMailbox);
+        let known = parts.into_iter().find(|verb| bench.descriptor().supports(*verb));
+        let op = match known {
+            None => return Err(Stop::NotApplicable("no mailbox is changed".into())),
+            Some(Verb::SetMailbox(MailboxPart::Forward)) => {
+                MailboxChange::ForwardTo(bench.some(1).await?.remove(0))
+            }
+            Some(Verb::SetMailbox(MailboxPart::Delegate)) => {
+                MailboxChange::Delegate(bench.some(1).await?.remove(0))
+            }
+            Some(Verb::SetMailbox(MailboxPart::Shared)) => MailboxChange::ConvertToShared,
+            Some(_) => MailboxChange::AutoReply("gone".into()),
+        };
         let backdoor = bench.backdoor()?;
         let mut state = bench.fresh("nomail")?;
         state.mailbox = None;
@@ -153,7 +165,7 @@ behaviours! {
         if bench.truth(&account).await?.is_none_or(|it| it.mailbox.is_some()) {
             return Err(Stop::NotRun("the backdoor makes only accounts with a mailbox".into()));
         }
-        match bench.apply(&account, mailbox(MailboxChange::ConvertToShared)).await {
+        match bench.apply(&account, mailbox(op)).await {
             Ok(outcome) => return fail(format!("{:?}", outcome.effect)),
             Err(error) => {
                 ensure!(error.kind() == ErrorKind::NotFound, "{error}");

@@ -1,0 +1,178 @@
+//! A life in a tenant: joiner, mover, leaver, through the engine, also when everything goes wrong.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use jml_connector_checks::{Life, Person, agrees, calls, golden, start, storms};
+use jml_core::account::AccountStatus;
+use jml_core::journal::RunOutcome;
+
+use crate::suite::papers;
+use crate::world::{E3, Place, READER};
+
+const POLICY: &str = r#"
+version: "1"
+sources: [hr]
+attributes:
+  login: { type: text }
+  name: { type: text }
+  team: { type: text }
+  land: { type: text }
+  boss: { type: text }
+entitlements:
+  t/group/group-staff: { title: Staff }
+  t/group/group-engineers: { title: Engineers }
+  t/group/group-sales: { title: Sales }
+  t/licence/E3: { title: Office }
+  t/app/app-crm: { title: Customer records }
+  t/role/READER: { title: Directory reader, sensitivity: sensitive }
+rules:
+  staff: { title: Staff, when: always, grants: [t/group/group-staff, t/licence/E3] }
+  engineers: { title: Engineers, when: { eq: { team: engineering } }, grants: [t/group/group-engineers, t/role/READER] }
+  sales: { title: Sales, when: { eq: { team: sales } }, grants: [t/group/group-sales, t/app/app-crm] }
+accounts:
+  t: { user_name: login, attributes: { display_name: name, department: team, usage_location: land } }
+leaver:
+  manager: boss
+  auto_reply: Ada has left.
+  transfer_ownership: true
+modes: { default: full }
+brakes: { max_leavers_share: 100%, max_revokes_share: 100%, max_group_loss_share: 100% }
+"#;
+
+const ADA: Person<'_> = Person {
+    id: "E1",
+    says: &[
+        ("login", "ada@corp.test"),
+        ("name", "Ada Lovelace"),
+        ("team", "engineering"),
+        ("land", "GB"),
+        ("boss", "E2"),
+    ],
+};
+
+const BOSS: Person<'_> = Person {
+    id: "E2",
+    says: &[
+        ("login", "boss@corp.test"),
+        ("name", "The Boss"),
+        ("team", "board"),
+        ("land", "GB"),
+        ("boss", ""),
+    ],
+};
+
+fn life(place: &Place) -> Life {
+    let policy = POLICY.replace("E3", E3).replace("READER", READER);
+    Life::new(Arc::new(place.provider("t")), place.clock.clone(), &policy)
+}
+
+fn ada(place: &Place) -> (String, BTreeSet<String>) {
+    place.fake().with(|api| {
+        let (id, user) = api.users.iter().find(|(_, it)| it.body["employeeId"] == "E1").unwrap();
+        let state = crate::world::state(api, id, user);
+        (id.clone(), state.holdings.iter().map(ToString::to_string).collect())
+    })
+}
+
+fn texts(of: &[&str]) -> BTreeSet<String> {
+    of.iter().map(ToString::to_string).collect()
+}
+
+/// What somebody collects at work.
+fn works(place: &Place, id: &str) {
+    place.fake().with(|api| {
+        let mut user = api.users[id].clone();
+        user.sessions = 2;
+        user.grants = texts(&["grant-mail", "grant-files"]);
+        user.methods = [("key", "fido2"), ("mobile", "phone"), ("app", "microsoftAuthenticator")]
+            .map(|(id, kind)| (id.to_owned(), kind.to_owned()))
+            .into();
+        user.devices = [("laptop".to_owned(), "managed".to_owned())].into();
+        user.drive = Some(("drive-ada".to_owned(), BTreeSet::new()));
+        api.put_user(id, user);
+        api.groups.get_mut("group-engineers").unwrap().owners.insert(id.to_owned());
+    });
+}
+
+async fn a_year(place: &Place, mut blow: impl FnMut()) -> Life {
+    let mut life = life(place);
+    let day = (start() - chrono::TimeDelta::days(28)).date_naive();
+    blow();
+    life.hire(BOSS, day);
+    life.hire(ADA, day);
+    life.settle().await;
+    let e3 = format!("licence/{E3}");
+    let role = format!("role/{READER}");
+    assert_eq!(ada(place).1, texts(&["group/group-staff", &e3, "group/group-engineers", &role]));
+    works(place, &ada(place).0);
+    blow();
+    life.say("E1", "team", "sales");
+    life.settle().await;
+    assert_eq!(
+        ada(place).1,
+        texts(&["group/group-staff", &e3, "group/group-sales", "app/app-crm"])
+    );
+    life
+}
+
+fn leave(life: &mut Life) {
+    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+}
+
+async fn nothing_is_left(place: &Place, life: &Life, what: &str) {
+    let left = life.account("E1", "ada@corp.test").await.unwrap();
+    assert_eq!(left.status, AccountStatus::Disabled, "{what}");
+    assert!(left.left().is_empty(), "{what}: {:?}", left.left());
+    place.fake().with(|api| {
+        assert_eq!(api.users.len(), 2, "{what}");
+        assert_eq!(api.disasters, 0, "{what}");
+        let user = &api.users[left.id.as_str()];
+        assert_eq!((user.sessions, user.grants.len(), user.methods.len()), (0, 0, 0), "{what}");
+        assert_eq!(user.mailbox, Some(Some("Ada has left.".into())), "{what}");
+        // The boss owns the group now, and may write in the drive.
+        assert_eq!(api.groups["group-engineers"].owners.len(), 1, "{what}");
+        assert_eq!(user.drive.as_ref().unwrap().1.len(), 1, "{what}");
+    });
+}
+
+#[tokio::test]
+async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let mut life = a_year(&place, || ()).await;
+    let (id, _) = ada(&place);
+    let boss = place.fake().with(|api| api.users.keys().find(|it| **it != id).cloned().unwrap());
+    place.fake().forget();
+    leave(&mut life);
+    let outcomes = life.settle().await;
+    assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
+    nothing_is_left(&place, &life, "a quiet day").await;
+    let log = calls(&place.fake().requests(), &[(id, "{ada}"), (boss, "{boss}")]);
+    golden(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/leaver.txt"), &log);
+    agrees("entra, a leaver", papers.as_ref());
+}
+
+#[tokio::test]
+async fn faults_on_the_way_change_nothing_of_the_end() {
+    for (name, storm) in storms() {
+        for lag in [0, 20_000] {
+            let place = Place::new(None);
+            place.fake().with(|api| api.quirks.lag_ms = lag);
+            let blow = || {
+                for (hits, times, fault) in storm.clone() {
+                    place.fake().inject(hits, times, fault);
+                }
+            };
+            let mut life = a_year(&place, blow).await;
+            assert!(place.fake().fired() > 0, "{name}: no fault happened");
+            for (hits, times, fault) in storm.clone() {
+                place.fake().inject(hits, times, fault);
+            }
+            leave(&mut life);
+            life.settle().await;
+            nothing_is_left(&place, &life, name).await;
+        }
+    }
+}
