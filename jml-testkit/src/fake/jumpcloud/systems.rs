@@ -21,7 +21,8 @@ impl System {
 
 impl App {
     fn shown(&self, id: &str) -> Value {
-        value!({ "_id": id, "name": "custom", "displayLabel": self.label, "active": true })
+        value!({ "_id": id, "name": "custom", "displayLabel": self.label, "active": true,
+                 "ssoUrl": "https://sso.jumpcloud.test/saml2/custom", "config": {} })
     }
 }
 
