@@ -61,6 +61,15 @@ impl User {
         self.rest.get(field)?.as_str().filter(|text| !text.is_empty())
     }
 
+    /// Whether a field has a value. Names and addresses have no case.
+    pub(crate) fn says(&self, field: &str, value: &str) -> bool {
+        match field {
+            "username" => self.username.eq_ignore_ascii_case(value),
+            "email" => self.text(field).is_some_and(|it| it.eq_ignore_ascii_case(value)),
+            _ => self.text(field) == Some(value),
+        }
+    }
+
     /// The account, without what needs further calls.
     pub(crate) fn account(&self) -> AccountState {
         let mut state = AccountState::new(self.id.clone(), &self.username, self.state.ours());

@@ -34,6 +34,9 @@ const THINGS: [&str; 2] = ["applications", "systems"];
 /// For how long Directory Insights keeps its events.
 const KEPT: TimeDelta = TimeDelta::days(90);
 
+/// How long Directory Insights gets to show what happened.
+const BEHIND: TimeDelta = TimeDelta::seconds(10);
+
 /// A JumpCloud organisation.
 #[derive(Debug)]
 pub struct JumpCloud {
@@ -130,6 +133,11 @@ impl JumpCloud {
     /// Who has a value in a field that is unique.
     async fn user_with(&self, cx: &Cx, field: &str, value: &str) -> Result<Option<User>> {
         let found: Results<User> = self.fetch(cx, requests::users_with(field, value)).await?;
+        // A filter that is not understood must not name a stranger.
+        if !found.results.iter().all(|it| it.says(field, value)) {
+            let text = format!("a filter by {field} shows users with another one");
+            return Err(Error::new(ErrorKind::ContractViolation, text).with_applied(Applied::No));
+        }
         Ok(found.results.into_iter().next())
     }
 
@@ -477,8 +485,11 @@ impl JumpCloud {
     /// A page of events, and where it goes on. The place to go on from is always there; a page is the last one
     /// when it is not full.
     async fn events(&self, cx: &Cx, mark: &Mark) -> Result<(Vec<Event>, Mark, bool)> {
-        let since = mark.since.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-        let request = self.named(requests::events(&since, &mark.after));
+        let text = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        // Whatever shows late must not show behind the place that is kept.
+        let until = mark.since.max(cx.now() - BEHIND);
+        let request = requests::events(&text(mark.since), &text(until), &mark.after);
+        let request = self.named(request);
         let response = self.insights.send(cx, request).await?;
         let header = |name: &str| response.headers().get(name).and_then(|it| it.to_str().ok());
         let number = |name: &str| header(name).and_then(|it| it.trim().parse::<usize>().ok());
@@ -623,12 +634,10 @@ impl Provider for JumpCloud {
             Ok::<_, Error>(Watermark(text.into()))
         };
         let Some(Watermark(text)) = since else {
-            let mut mark = Mark { since: cx.now(), after: Vec::new() };
+            let mut mark = Mark { since: cx.now() - BEHIND, after: Vec::new() };
             loop {
                 let (_, next, more) = self.events(cx, &mark).await?;
                 if !more {
-                    // Nothing of now is behind us, whatever is written a moment later.
-                    let next = Mark { since: mark.since, ..next };
                     return Ok(ChangePage { rows: Vec::new(), next: watermark(&next)?, more });
                 }
                 mark = next;

@@ -193,11 +193,11 @@ pub(crate) fn edit_associations(user: &str, kind: &str, id: &str, op: &str) -> R
         .json(json!({ "op": op, "type": kind, "id": id }))
 }
 
-/// Events since an instant, oldest first, behind a place. A search by POST.
+/// Events between two instants, oldest first, behind a place. A search by POST.
 /// <https://docs.jumpcloud.com/api/insights/directory/1.0/index.html>
-pub(crate) fn events(since: &str, after: &[String]) -> Request {
+pub(crate) fn events(since: &str, until: &str, after: &[String]) -> Request {
     let mut body = json!({
-        "service": ["all"], "start_time": since, "limit": EVENTS, "sort": "ASC",
+        "service": ["all"], "start_time": since, "end_time": until, "limit": EVENTS, "sort": "ASC",
     });
     if let Some(body) = body.as_object_mut().filter(|_| !after.is_empty()) {
         body.insert("search_after".into(), after.into());

@@ -65,8 +65,11 @@ fn life(place: &Place) -> Life {
 /// The id of Ada's user, and what she holds.
 fn ada(place: &Place) -> (String, BTreeSet<String>) {
     place.fake().with(|api| {
-        let (id, user) =
-            api.users.iter().find(|(_, it)| it.profile["employeeIdentifier"] == "E1").unwrap();
+        let (id, user) = api
+            .users
+            .iter()
+            .find(|(_, it)| it.profile.get("employeeIdentifier").is_some_and(|it| it == "E1"))
+            .unwrap();
         let state = crate::world::state(api, id, user);
         (id.clone(), state.holdings.iter().map(ToString::to_string).collect())
     })
@@ -87,8 +90,8 @@ fn works(place: &Place, id: &str) {
         assert_eq!(user.state, "ACTIVATED");
         user.totp = true;
         user.push = [("6f1c9d1e-phone".to_owned(), "phone".to_owned())].into();
-        user.ssh_keys = ["laptop", "server"]
-            .map(|name| (format!("65{:0>22}", name.len()), name.to_owned()))
+        user.ssh_keys = ["65f0000000000000000000a1", "65f0000000000000000000a2"]
+            .map(|id| (id.to_owned(), "laptop".to_owned()))
             .into();
     });
 }
@@ -162,6 +165,9 @@ async fn a_query_and_a_security_key_wait_for_a_person() {
     assert!(life.account("E1", "ada").await.unwrap().left().is_empty());
 }
 
+/// What goes wrong, and how often.
+type Storm = Vec<(Hits, u32, WireFault)>;
+
 /// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
@@ -170,7 +176,7 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
         headers: vec![("content-type", "text/plain".into())],
         body: "your IP has been blocked".into(),
     };
-    let storms: [(&str, Vec<(Hits, u32, WireFault)>); 7] = [
+    let storms: [(&str, Storm); 7] = [
         ("throttled", vec![(Hits::All, 25, WireFault::status(429))]),
         ("blocked", vec![(Hits::All, 6, blocked)]),
         ("out of order", vec![(Hits::All, 20, WireFault::status(503))]),

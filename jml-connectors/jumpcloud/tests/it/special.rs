@@ -137,6 +137,39 @@ async fn a_blocked_address_waits_and_blames_no_permission() {
     assert!(Duration::from_millis(ms) >= Duration::from_secs(60));
 }
 
+/// Ids that are well made, and of nothing.
+#[tokio::test]
+async fn what_is_not_there_is_gone_already() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let ada = somebody(&place, "ada").await;
+    let nobody: AccountId = "63ffffffffffffffffffffff".parse().unwrap();
+    let cx = Cx::new(place.clock.clone());
+    let provider = place.provider("t");
+    let nothing =
+        ["group", "app", "system"].map(|it| key(&format!("{it}/60ffffffffffffffffffffff")));
+    let there = [format!("group/{SALES}"), format!("app/{CRM}")].map(|it| key(&it));
+    let cases = nothing.iter().map(|it| (&ada, it)).chain(there.iter().map(|it| (&nobody, it)));
+    for (account, entitlement) in cases {
+        let grant = Operation::Grant { entitlement: entitlement.clone() };
+        let error = provider.apply(&cx, &change(account, grant)).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::NotFound, Applied::No));
+        let revoke = Operation::Revoke { entitlement: entitlement.clone() };
+        let outcome = provider.apply(&cx, &change(account, revoke)).await.unwrap();
+        assert_eq!(outcome.effect, Effect::Unchanged);
+    }
+    for class in [CredentialClass::SshKeys, CredentialClass::MfaFactors] {
+        let op = Operation::RevokeCredentials { class };
+        let outcome = provider.apply(&cx, &change(&nobody, op)).await.unwrap();
+        assert_eq!(outcome.effect, Effect::Unchanged);
+    }
+    let outcome = provider.apply(&cx, &change(&nobody, Operation::DeleteAccount)).await.unwrap();
+    assert_eq!(outcome.effect, Effect::Unchanged);
+    let seen = provider.read(&cx, &Target::Account(nobody)).await.unwrap();
+    assert_eq!(seen, Observation::Absent);
+    jml_connector_checks::agrees("jumpcloud, nothing", papers.as_ref());
+}
+
 /// Some organisations are answered 400 for a name that is taken.
 #[tokio::test]
 async fn a_taken_name_is_found_by_looking() {
@@ -218,6 +251,7 @@ async fn the_feed_goes_on_where_it_was() {
         assert!(page.rows.is_empty() && !page.more);
         mark = page.next;
     }
+    place.fake().with(|api| api.quirks.insights_lag_ms = 8_000);
     let ids: Vec<AccountId> = vec![somebody(&place, "ada").await, somebody(&place, "bob").await];
     let now = jml_core::clock::Clock::now(&*place.clock);
     assert!(now > start());
@@ -227,6 +261,11 @@ async fn the_feed_goes_on_where_it_was() {
         }
         api.happened("user_update", "user", ids[1].as_str(), now);
     });
+    place.clock.advance(chrono::TimeDelta::seconds(5));
+    let early = provider.changes(&cx, Some(&mark)).await.unwrap();
+    assert!(early.rows.is_empty());
+    mark = early.next;
+    place.clock.advance(chrono::TimeDelta::seconds(5));
     let (mut rows, mut pages) = (Vec::new(), 0);
     loop {
         let page = provider.changes(&cx, Some(&mark)).await.unwrap();

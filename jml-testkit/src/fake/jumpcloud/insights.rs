@@ -63,10 +63,11 @@ impl JumpCloud {
         };
         let down = body["sort"].as_str() == Some("DESC");
         let kept = now - TimeDelta::days(90);
+        let shows = now - TimeDelta::milliseconds(self.quirks.insights_lag_ms);
         let mut found: Vec<&Event> = self
             .events
             .iter()
-            .filter(|it| it.timestamp >= kept && it.timestamp >= start && it.timestamp <= end)
+            .filter(|it| it.timestamp >= kept.max(start) && it.timestamp <= end.min(shows))
             .collect();
         found.sort_by_key(|it| it.place());
         if down {

@@ -78,6 +78,8 @@ pub struct Quirks {
     pub refuses_dynamic: bool,
     /// Resetting MFA takes push endpoints too.
     pub unified_mfa: bool,
+    /// How long an event does not show.
+    pub insights_lag_ms: i64,
     /// Every answer is the 403 of whoever sent too much.
     pub blocked: bool,
 }
@@ -90,6 +92,7 @@ impl Default for Quirks {
             duplicate: 409,
             refuses_dynamic: false,
             unified_mfa: false,
+            insights_lag_ms: 0,
             blocked: false,
         }
     }
@@ -263,24 +266,23 @@ impl JumpCloud {
         }
     }
 
-    fn may(&self, request: &Request, now: DateTime<Utc>) -> Result<(), Response> {
+    /// What is wrong with the credential of a request.
+    fn refused(&self, request: &Request, now: DateTime<Utc>) -> Option<Response> {
         let header = |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok());
         let known = match header("x-api-key") {
             Some(key) => self.keys.contains(key),
             None => self.tokens.of(request, now).is_some_and(|it| it.scopes.contains("api")),
         };
         if !known {
-            return Err(json(401, &value!({ "error": "Unauthorized" })));
+            return Some(json(401, &value!({ "error": "Unauthorized" })));
         }
         match header("x-org-id") {
-            None if self.multi_tenant => Err(error(401, "UNAUTHENTICATED", "x-org-id is missing")),
-            Some(id) if !is_object_id(id) => {
-                Err(error(400, "INVALID_ARGUMENT", "x-org-id is malformed"))
-            }
+            None if self.multi_tenant => Some(error(401, "UNAUTHENTICATED", "x-org-id is missing")),
+            Some(id) if !is_object_id(id) => Some(invalid("x-org-id is malformed")),
             Some(id) if id != self.organization => {
-                Err(error(404, "NOT_FOUND", "organization not found"))
+                Some(error(404, "NOT_FOUND", "organization not found"))
             }
-            _ => Ok(()),
+            _ => None,
         }
     }
 
@@ -308,10 +310,7 @@ impl JumpCloud {
     fn route(&mut self, request: &Request, now: DateTime<Utc>) -> Response {
         let parts = segments(request);
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let body = match body(request) {
-            Ok(body) => body,
-            Err(refused) => return refused,
-        };
+        let Some(body) = body(request) else { return invalid("the body is no JSON") };
         match parts.as_slice() {
             ["api", "v2", rest @ ..] => self.route_graph(request, rest, &body, now),
             ["api", "systemusers", rest @ ..] => self.route_users(request, rest, &body, now),
@@ -323,14 +322,12 @@ impl JumpCloud {
         }
     }
 
-    /// Which rows a page shows: how many to leave out, and how many to show.
-    fn window(&mut self, request: &Request) -> Result<(usize, usize), Response> {
+    /// Which rows a page shows: how many to leave out, and how many to show. `None` for what is no number.
+    fn window(&mut self, request: &Request) -> Option<(usize, usize)> {
         let query = query(request);
         let number = |name: &str, otherwise: usize| match query.get(name) {
-            None => Ok(otherwise),
-            Some(text) => text
-                .parse::<usize>()
-                .map_err(|_| error(400, "INVALID_ARGUMENT", &format!("{name} is no number"))),
+            None => Some(otherwise),
+            Some(text) => text.parse::<usize>().ok(),
         };
         let (mut skip, mut limit) = (number("skip", 0)?, number("limit", 10)?.min(100));
         match self.quirk {
@@ -343,15 +340,12 @@ impl JumpCloud {
             }
             _ => {}
         }
-        Ok((skip, limit))
+        Some((skip, limit))
     }
 
     /// A page of v1: `results` and `totalCount`.
     fn page(&mut self, request: &Request, rows: Vec<(String, Value)>) -> Response {
-        let (skip, limit) = match self.window(request) {
-            Ok(window) => window,
-            Err(refused) => return refused,
-        };
+        let Some((skip, limit)) = self.window(request) else { return invalid("skip, limit") };
         let mut rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
         let total = rows.len();
         let query = query(request);
@@ -381,13 +375,9 @@ impl JumpCloud {
 
     /// A page of v2: a bare array.
     fn array(&mut self, request: &Request, rows: Vec<Value>) -> Response {
-        match self.window(request) {
-            Err(refused) => refused,
-            Ok((skip, limit)) => {
-                let rows = rows.into_iter().skip(skip).take(limit).collect();
-                self.linked(json(200, &Value::Array(rows)))
-            }
-        }
+        let Some((skip, limit)) = self.window(request) else { return invalid("skip, limit") };
+        let rows = rows.into_iter().skip(skip).take(limit).collect();
+        self.linked(json(200, &Value::Array(rows)))
     }
 
     /// Some lists have a `Link`; nobody should follow one to another host.
@@ -410,9 +400,9 @@ impl FakeApi for JumpCloud {
         if request.uri().path() == "/oauth2/token" && request.method() == Method::POST {
             return self.token(request, now);
         }
-        match self.may(request, now) {
-            Ok(()) => self.route(request, now),
-            Err(refused) => refused,
+        match self.refused(request, now) {
+            None => self.route(request, now),
+            Some(refused) => refused,
         }
     }
 
@@ -455,9 +445,10 @@ fn done() -> Response {
     respond(204, "", "")
 }
 
-fn body(request: &Request) -> Result<Value, Response> {
+/// The body; `None` when it is no JSON.
+fn body(request: &Request) -> Option<Value> {
     if request.body().is_empty() {
-        return Ok(Value::Null);
+        return Some(Value::Null);
     }
-    serde_json::from_slice(request.body()).map_err(|_| invalid("the body is no JSON"))
+    serde_json::from_slice(request.body()).ok()
 }

@@ -133,10 +133,10 @@ impl JumpCloud {
         let rows = self.users.iter().filter_map(|(id, user)| {
             let shown = user.shown(id);
             let holds = filter.as_ref().is_none_or(|(name, equal, value)| {
-                let found = match &shown[name.as_str()] {
-                    Value::String(text) => text.clone(),
-                    Value::Null => String::new(),
-                    other => other.to_string(),
+                let found = match shown.get(name) {
+                    Some(Value::String(text)) => text.clone(),
+                    None | Some(Value::Null) => String::new(),
+                    Some(other) => other.to_string(),
                 };
                 (found == *value) == *equal
             });
