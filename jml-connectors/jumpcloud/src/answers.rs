@@ -108,6 +108,7 @@ pub(crate) struct Kinds {
     pub(crate) dynamic_group: KindId,
     pub(crate) app: KindId,
     pub(crate) system: KindId,
+    pub(crate) sudo: KindId,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -174,6 +175,15 @@ pub(crate) struct Edge {
     pub(crate) to: Node,
     #[serde(default)]
     from: Option<Node>,
+    #[serde(default)]
+    attributes: Value,
+}
+
+impl Edge {
+    /// Whether it lets a user do everything on a device.
+    pub(crate) fn is_sudo(&self) -> bool {
+        self.attributes.pointer("/sudo/enabled").and_then(Value::as_bool) == Some(true)
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

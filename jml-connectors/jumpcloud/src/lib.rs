@@ -2,11 +2,12 @@
 
 mod answers;
 mod descriptor;
+mod edges;
+mod feed;
 mod requests;
 mod window;
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
 use jml_connector_kit::http::types::HeaderName;
 use jml_connector_kit::http::{Step, Sweep, pages};
 use jml_connector_kit::{Client, Request, conclude};
@@ -14,28 +15,23 @@ use jml_core::account::{AccountState, AccountStatus, CredentialClass};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, IdError, KindId, ProviderId};
 use jml_core::provider::{
-    Applied, Change, ChangePage, ChangeRow, Cursor, Cx, Descriptor, Effect, EntitlementRecord,
-    Error, ErrorKind, Health, HoldingRecord, ListRequest, ListScope, Observation, Operation,
-    Outcome, Page, Provider, RefusalReason, Result, Row, SideEffect, Target, Verb, Watermark,
+    Applied, Change, ChangePage, Cursor, Cx, Descriptor, Effect, EntitlementRecord, Error,
+    ErrorKind, Health, HoldingRecord, ListRequest, ListScope, Observation, Operation, Outcome,
+    Page, Provider, RefusalReason, Result, Row, SideEffect, Target, Verb, Watermark,
 };
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use answers::{Bound, DYNAMIC, Edge, Event, Group, Kinds, Named, Results, State, Thing, User};
+use answers::{Bound, DYNAMIC, Edge, Group, Kinds, Named, Results, State, Thing, User};
 use window::{Listed, Shape};
 
 /// Containers that are walked for who holds what: groups, applications, devices.
 const STAGES: usize = 3;
 
+/// The last of them.
+const SYSTEMS: usize = 2;
+
 /// What the containers of v1 are called, behind the groups.
 const THINGS: [&str; 2] = ["applications", "systems"];
-
-/// For how long Directory Insights keeps its events.
-const KEPT: TimeDelta = TimeDelta::days(90);
-
-/// How long Directory Insights gets to show what happened.
-const BEHIND: TimeDelta = TimeDelta::seconds(10);
 
 /// A JumpCloud organisation.
 #[derive(Debug)]
@@ -45,15 +41,6 @@ pub struct JumpCloud {
     organization: Option<String>,
     descriptor: Descriptor,
     kinds: Kinds,
-}
-
-/// A place in Directory Insights.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Mark {
-    since: DateTime<Utc>,
-    #[serde(default)]
-    after: Vec<String>,
 }
 
 impl JumpCloud {
@@ -74,6 +61,7 @@ impl JumpCloud {
             dynamic_group: KindId::new("dynamic_group")?,
             app: KindId::new("app")?,
             system: KindId::new("system")?,
+            sudo: KindId::new("sudo")?,
         };
         let descriptor = descriptor::descriptor(id, &kinds);
         let console = console.classifying(answers::classify);
@@ -141,11 +129,6 @@ impl JumpCloud {
         Ok(found.results.into_iter().next())
     }
 
-    /// What a user is bound to directly.
-    async fn direct(&self, cx: &Cx, user: &str, kind: &KindId) -> Result<Vec<Edge>> {
-        self.all(cx, requests::associations(user, bound_kind(kind))).await
-    }
-
     /// Everything about a user.
     async fn whole(&self, cx: &Cx, user: &User) -> Result<AccountState> {
         let id = user.id.as_str();
@@ -166,7 +149,8 @@ impl JumpCloud {
         }
         for kind in [&self.kinds.app, &self.kinds.system] {
             for edge in self.direct(cx, id, kind).await? {
-                state.holdings.insert(EntitlementKey::new(kind.clone(), entitlement(&edge.to.id)?));
+                let thing = EntitlementKey::new(kind.clone(), entitlement(&edge.to.id)?);
+                state.holdings.extend(self.keys(&edge, &thing));
             }
         }
         let keys: Vec<Named> = self.fetch(cx, requests::ssh_keys(id)).await?;
@@ -202,6 +186,8 @@ impl JumpCloud {
                 return next.containers(asked, STAGES, found.collect(), link);
             }
             Step::Members { stage, container, link } => {
+                // An edge may be two rows.
+                let size = if stage == SYSTEMS { size.div_ceil(2) } else { size };
                 let key: EntitlementKey = container.parse().map_err(|_| not_ours())?;
                 let request = match stage {
                     0 => requests::members(key.id.as_str()),
@@ -209,13 +195,15 @@ impl JumpCloud {
                 };
                 let found = self.page::<Edge>(cx, request, Shape::Plain, size, link).await;
                 found.and_then(|(found, link)| {
-                    let users = found.into_iter().filter(|it| it.to.kind == "user");
-                    let rows = users.map(|it| {
-                        let account = AccountId::new(it.to.id).map_err(broken)?;
-                        let entitlement = key.clone();
-                        Ok(Row::Holding(HoldingRecord { account, entitlement }))
-                    });
-                    Ok((rows.collect::<Result<_>>()?, link))
+                    let mut rows = Vec::new();
+                    for edge in found.iter().filter(|it| it.to.kind == "user") {
+                        let account = AccountId::new(&edge.to.id).map_err(broken)?;
+                        rows.extend(self.keys(edge, &key).map(|entitlement| {
+                            let account = account.clone();
+                            Row::Holding(HoldingRecord { account, entitlement })
+                        }));
+                    }
+                    Ok((rows, link))
                 })
             }
             _ => return Err(not_ours()),
@@ -236,7 +224,7 @@ impl JumpCloud {
         what.map(|(what, kind)| (*what, *kind)).ok_or_else(not_ours)
     }
 
-    /// Groups, then applications, then devices.
+    /// Groups, then applications, then devices, then all rights on these.
     async fn entitlements(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
         let sweep = Sweep::resume(asked)?;
         let next = sweep.clone();
@@ -247,16 +235,19 @@ impl JumpCloud {
                 let (found, link) =
                     self.page::<Group>(cx, requests::groups(), Shape::Plain, size, link).await?;
                 let rows = found.iter().map(|it| record(it.key(&self.kinds), &it.name));
-                next.rows(asked, STAGES, rows.collect(), link)
+                next.rows(asked, STAGES + 1, rows.collect(), link)
             }
             Step::Containers { stage, link } => {
-                let (what, kind) = self.thing(stage)?;
+                let (what, kind) = match stage {
+                    STAGES => ("systems", &self.kinds.sudo),
+                    stage => self.thing(stage)?,
+                };
                 let (found, link) =
                     self.page::<Thing>(cx, requests::list(what), Shape::Sorted, size, link).await?;
                 let rows = found.iter();
                 let rows = rows
                     .map(|it| record(EntitlementKey::new(kind.clone(), it.id.clone()), it.title()));
-                next.rows(asked, STAGES, rows.collect(), link)
+                next.rows(asked, STAGES + 1, rows.collect(), link)
             }
             _ => Err(not_ours()),
         }
@@ -315,73 +306,6 @@ impl JumpCloud {
         }
         let text = "who reported to the user reports to nobody now";
         Ok(outcome.with_side_effect(SideEffect::Other(text.into())))
-    }
-
-    /// Refuses to edit who is in a group that a query fills: JumpCloud accepts it, and undoes it.
-    async fn check_group(&self, cx: &Cx, key: &EntitlementKey) -> Result<()> {
-        let group: Group = self.fetch(cx, requests::group(key.id.as_str())).await?;
-        if group.is_dynamic() {
-            let text = format!("a query decides who is in `{}`", group.name);
-            return Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text));
-        }
-        Ok(())
-    }
-
-    /// Whether a user holds something without a detour.
-    async fn holds(&self, cx: &Cx, user: &str, key: &EntitlementKey) -> Result<bool> {
-        if key.kind == self.kinds.group {
-            let groups: Vec<Bound> = self.all(cx, requests::member_of(user)).await?;
-            return Ok(groups.iter().any(|it| it.id == key.id));
-        }
-        let edges = self.direct(cx, user, &key.kind).await?;
-        Ok(edges.iter().any(|it| it.to.id == key.id.as_str()))
-    }
-
-    /// The request for an edit of an edge.
-    async fn edge(
-        &self,
-        cx: &Cx,
-        id: &AccountId,
-        key: &EntitlementKey,
-        op: &str,
-    ) -> Result<Request> {
-        self.descriptor.check_mutable(key)?;
-        let (user, what) = (object_id(id.as_str())?, object_id(key.id.as_str())?);
-        if key.kind == self.kinds.group {
-            self.check_group(cx, key).await?;
-            return Ok(requests::edit_members(what, user, op));
-        }
-        Ok(requests::edit_associations(user, bound_kind(&key.kind), what, op))
-    }
-
-    async fn grant(&self, cx: &Cx, id: &AccountId, key: &EntitlementKey) -> Result<Outcome> {
-        let request = self.edge(cx, id, key, "add").await?;
-        match self.sends(cx, request).await {
-            // That is what JumpCloud says of an edge that is there, and nothing in the answer tells it
-            // from another conflict.
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                if self.holds(cx, id.as_str(), key).await? {
-                    Ok(Outcome::unchanged())
-                } else {
-                    Err(error)
-                }
-            }
-            other => other,
-        }
-    }
-
-    async fn revoke(&self, cx: &Cx, id: &AccountId, key: &EntitlementKey) -> Result<Outcome> {
-        let request = self.edge(cx, id, key, "remove").await?;
-        match self.sends(cx, request).await {
-            Err(error) if error.kind() == ErrorKind::NotFound && key.kind != self.kinds.group => {
-                let what = if key.kind == self.kinds.system { "systems" } else { "applications" };
-                let bound: Vec<Bound> = self.all(cx, requests::bound(id.as_str(), what)).await?;
-                let Some(held) = bound.iter().find(|it| it.id == key.id) else { return Err(error) };
-                let text = format!("it comes with {}; take the group", held.groups().join(", "));
-                Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text))
-            }
-            other => other,
-        }
     }
 
     async fn kill(&self, cx: &Cx, id: &AccountId, class: CredentialClass) -> Result<Outcome> {
@@ -481,55 +405,6 @@ impl JumpCloud {
             other => Err(Error::unsupported(other.verb())),
         }
     }
-
-    /// A page of events, and where it goes on. The place to go on from is always there; a page is the last one
-    /// when it is not full.
-    async fn events(&self, cx: &Cx, mark: &Mark) -> Result<(Vec<Event>, Mark, bool)> {
-        let text = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-        // Whatever shows late must not show behind the place that is kept.
-        let until = mark.since.max(cx.now() - BEHIND);
-        let request = requests::events(&text(mark.since), &text(until), &mark.after);
-        let request = self.named(request);
-        let response = self.insights.send(cx, request).await?;
-        let header = |name: &str| response.headers().get(name).and_then(|it| it.to_str().ok());
-        let number = |name: &str| header(name).and_then(|it| it.trim().parse::<usize>().ok());
-        let events: Vec<Event> = response.json()?;
-        let shown = number("x-result-count").unwrap_or(events.len());
-        let more = !events.is_empty() && shown >= number("x-limit").unwrap_or(requests::EVENTS);
-        let after = match header("x-search_after") {
-            Some(text) => places(text)?,
-            None => Vec::new(),
-        };
-        let mut next = mark.clone();
-        if !after.is_empty() {
-            next.after = after;
-        } else if !events.is_empty() {
-            let text = "Directory Insights does not say where its events go on";
-            return Err(Error::new(ErrorKind::ContractViolation, text));
-        }
-        if more && next.after == mark.after {
-            let text = "Directory Insights names the page just read as the next one";
-            return Err(Error::new(ErrorKind::ContractViolation, text));
-        }
-        if !more {
-            // The place is what counts; what is long ago need not be looked through again.
-            next.since = mark.since.max(cx.now() - TimeDelta::days(1));
-        }
-        Ok((events, next, more))
-    }
-}
-
-/// The place of an event: texts or numbers, to be given back as texts.
-fn places(text: &str) -> Result<Vec<String>> {
-    let values: Option<Vec<Value>> = serde_json::from_str(text).ok();
-    let values = values.ok_or_else(|| {
-        Error::new(ErrorKind::ContractViolation, "the place of the last event is no list")
-    })?;
-    let texts = values.into_iter().map(|it| match it {
-        Value::String(text) => text,
-        other => other.to_string(),
-    });
-    Ok(texts.collect())
 }
 
 /// An id of JumpCloud, or "not found": it says 400 to others, which is what it says to wrong values too.
@@ -538,11 +413,6 @@ fn object_id(text: &str) -> Result<&str> {
         return Ok(text);
     }
     Err(Error::new(ErrorKind::NotFound, "JumpCloud's ids are of 24 hexadecimal digits"))
-}
-
-/// The name of a kind in the graph.
-fn bound_kind(kind: &KindId) -> &'static str {
-    if kind.as_str() == "system" { "system" } else { "application" }
 }
 
 fn entitlement(id: &str) -> Result<jml_core::id::EntitlementId> {
@@ -628,35 +498,6 @@ impl Provider for JumpCloud {
     }
 
     async fn changes(&self, cx: &Cx, since: Option<&Watermark>) -> Result<ChangePage> {
-        let watermark = |mark: &Mark| {
-            let text = serde_json::to_string(mark);
-            let text = text.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
-            Ok::<_, Error>(Watermark(text.into()))
-        };
-        let Some(Watermark(text)) = since else {
-            let mut mark = Mark { since: cx.now() - BEHIND, after: Vec::new() };
-            loop {
-                let (_, next, more) = self.events(cx, &mark).await?;
-                if !more {
-                    return Ok(ChangePage { rows: Vec::new(), next: watermark(&next)?, more });
-                }
-                mark = next;
-            }
-        };
-        let expired = |text: &str| Error::new(ErrorKind::CursorExpired, text);
-        let mark: Mark =
-            serde_json::from_str(text).map_err(|_| expired("the watermark is not one of ours"))?;
-        // JumpCloud shows what is left of older ones, and does not say that there was more.
-        if cx.now() - mark.since > KEPT {
-            return Err(expired("Directory Insights keeps its events for 90 days"));
-        }
-        let (events, next, more) = self.events(cx, &mark).await?;
-        let mut rows: Vec<ChangeRow> = Vec::new();
-        for (account, gone) in events.iter().flat_map(Event::users) {
-            let now = if gone { Observation::Absent } else { Observation::NotObserved };
-            rows.retain(|row| row.account != account);
-            rows.push(ChangeRow { account, now });
-        }
-        Ok(ChangePage { rows, next: watermark(&next)?, more })
+        self.events_since(cx, since).await
     }
 }

@@ -193,6 +193,14 @@ pub(crate) fn edit_associations(user: &str, kind: &str, id: &str, op: &str) -> R
         .json(json!({ "op": op, "type": kind, "id": id }))
 }
 
+/// Binds a user to a device, or changes how they are bound (`add`, `update`): with all rights on it, or without.
+pub(crate) fn edit_sudo(user: &str, system: &str, op: &str, enabled: bool) -> Request {
+    let sudo = json!({ "enabled": enabled, "withoutPassword": false });
+    Request::post(path!["api", "v2", "users", user, "associations"]).json(json!({
+        "op": op, "type": "system", "id": system, "attributes": { "sudo": sudo },
+    }))
+}
+
 /// Events between two instants, oldest first, behind a place. A search by POST.
 /// <https://docs.jumpcloud.com/api/insights/directory/1.0/index.html>
 pub(crate) fn events(since: &str, until: &str, after: &[String]) -> Request {

@@ -10,6 +10,7 @@ use jml_connector_kit::auth::{ClientAuth, ClientCredentials, TokenAuth};
 use jml_connector_kit::http::{Client, ReqwestTransport};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass};
 use jml_core::digest::Digest;
+use jml_core::entitlement::EntitlementKey;
 use jml_core::id::AccountId;
 use jml_core::provider::{
     Applied, Change, Cx, Effect, ErrorKind, Expect, IdempotencyKey, Observation, Operation,
@@ -19,7 +20,7 @@ use jml_testkit::conformance::Backdoor as _;
 use serde_json::json;
 
 use crate::suite::papers;
-use crate::world::{CRM, Door, EVERYBODY_IN_SALES, Place, SALES, key};
+use crate::world::{CRM, Door, EVERYBODY_IN_SALES, LAPTOP, Place, SALES, key};
 
 async fn somebody(place: &Place, name: &str) -> AccountId {
     let id = "new".parse().unwrap();
@@ -124,6 +125,66 @@ async fn an_application_through_a_group_goes_with_the_group() {
     let outcome = provider.apply(&cx, &change(&id, op)).await.unwrap();
     assert_eq!(outcome.effect, Effect::Unchanged);
     jml_connector_checks::agrees("jumpcloud, through a group", papers.as_ref());
+}
+
+/// All rights on a device are something of their own, and go with the device.
+#[tokio::test]
+async fn rights_on_a_device_are_given_and_taken() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let id = somebody(&place, "ada").await;
+    let cx = Cx::new(place.clock.clone());
+    let provider = place.provider("t");
+    let (system, sudo) = (key(&format!("system/{LAPTOP}")), key(&format!("sudo/{LAPTOP}")));
+    let held = async || {
+        let seen = provider.read(&cx, &Target::Account(id.clone())).await.unwrap();
+        let snapshot = jml_core::provider::snapshot(&provider, &cx).await.unwrap();
+        let jml_core::provider::Snapshot::Complete(all) = snapshot else { panic!("incomplete") };
+        let held = seen.account().unwrap().holdings.clone();
+        assert_eq!(held, all.accounts()[&id].holdings);
+        held
+    };
+    let grant = |it: &EntitlementKey| change(&id, Operation::Grant { entitlement: it.clone() });
+    let revoke = |it: &EntitlementKey| change(&id, Operation::Revoke { entitlement: it.clone() });
+    for order in [[&system, &sudo], [&sudo, &system]] {
+        for it in order {
+            provider.apply(&cx, &grant(it)).await.unwrap();
+        }
+        assert_eq!(held().await, [system.clone(), sudo.clone()].into());
+        assert_eq!(provider.apply(&cx, &grant(&sudo)).await.unwrap().effect, Effect::Unchanged);
+        provider.apply(&cx, &revoke(&sudo)).await.unwrap();
+        assert_eq!(held().await, [system.clone()].into());
+        assert_eq!(provider.apply(&cx, &revoke(&sudo)).await.unwrap().effect, Effect::Unchanged);
+        provider.apply(&cx, &grant(&sudo)).await.unwrap();
+        let outcome = provider.apply(&cx, &revoke(&system)).await.unwrap();
+        assert_eq!(outcome.side_effects, [SideEffect::Dropped(sudo.clone())]);
+        assert!(held().await.is_empty());
+        assert_eq!(provider.apply(&cx, &revoke(&sudo)).await.unwrap().effect, Effect::Unchanged);
+    }
+    jml_connector_checks::agrees("jumpcloud, rights on a device", papers.as_ref());
+}
+
+/// Whoever is staged is activated by a call of its own, and nobody goes back there.
+#[tokio::test]
+async fn a_staged_user_is_activated() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let id = "new".parse().unwrap();
+    let state = AccountState::new(id, "ada", AccountStatus::Staged);
+    let id = Door(place.fake().clone(), place.clock.clone()).put(state).await;
+    place.fake().with(|api| api.users.get_mut(id.as_str()).unwrap().state = "STAGED".into());
+    let cx = Cx::new(place.clock.clone());
+    let provider = place.provider("t");
+    let op = |status| change(&id, Operation::SetStatus { status });
+    assert_eq!(
+        provider.apply(&cx, &op(AccountStatus::Staged)).await.unwrap().effect,
+        Effect::Unchanged
+    );
+    provider.apply(&cx, &op(AccountStatus::Active)).await.unwrap();
+    place.fake().with(|api| assert_eq!(api.users[id.as_str()].state, "ACTIVATED"));
+    let error = provider.apply(&cx, &op(AccountStatus::Staged)).await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Invalid, Applied::No));
+    jml_connector_checks::agrees("jumpcloud, a staged user", papers.as_ref());
 }
 
 #[tokio::test]

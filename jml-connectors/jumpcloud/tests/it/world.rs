@@ -155,8 +155,12 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     for (app, _) in api.apps.iter().filter(|(_, it)| it.users.contains(id)) {
         hold("app", app);
     }
-    for (system, _) in api.systems.iter().filter(|(_, it)| it.users.contains_key(id)) {
+    for (system, it) in &api.systems {
+        let Some(attributes) = it.users.get(id) else { continue };
         hold("system", system);
+        if attributes.pointer("/sudo/enabled") == Some(&json!(true)) {
+            hold("sudo", system);
+        }
     }
     let count = |number: usize| u32::try_from(number).unwrap();
     let factors = usize::from(user.totp) + usize::from(user.webauthn) + user.push.len();
@@ -197,7 +201,9 @@ impl Backdoor for Door {
             }
             for (name, system) in &mut api.systems {
                 if held.contains(&format!("system/{name}")) {
-                    system.users.insert(id.clone(), json!({}));
+                    let sudo = held.contains(&format!("sudo/{name}"));
+                    let edge = json!({ "sudo": { "enabled": sudo, "withoutPassword": false } });
+                    system.users.insert(id.clone(), edge);
                 } else {
                     system.users.remove(&id);
                 }

@@ -47,7 +47,17 @@ impl JumpCloud {
             (&Method::GET, [kind @ ("applications" | "systems"), id, "associations"]) => {
                 let Some((users, groups)) = self.edges(kind, id) else { return nothing() };
                 let rows = match query(request).get("targets").map(String::as_str) {
-                    Some("user") => users.iter().map(|it| edge("user", it)).collect(),
+                    Some("user") => {
+                        let system = self.systems.get(*id);
+                        let attributes = |user: &String| {
+                            let held = system.and_then(|it| it.users.get(user));
+                            held.cloned().unwrap_or_else(|| value!({}))
+                        };
+                        let rows = users.iter().map(|it| {
+                            value!({ "to": { "type": "user", "id": it }, "attributes": attributes(it) })
+                        });
+                        rows.collect()
+                    }
                     Some("user_group") => groups.iter().map(|it| edge("user_group", it)).collect(),
                     _ => return invalid("targets is required"),
                 };
