@@ -26,10 +26,11 @@ entitlements:
   t/group/{engineers}: { title: Engineers }
   t/group/{sales}: { title: Sales }
   t/app/{crm}: { title: Customer records }
-  t/system/{laptop}: { title: Laptop, sensitivity: sensitive }
+  t/system/{laptop}: { title: Laptop }
+  t/sudo/{laptop}: { title: All rights on the laptop, sensitivity: sensitive }
 rules:
   staff: { title: Staff, when: always, grants: [t/group/{staff}] }
-  engineers: { title: Engineers, when: { eq: { team: engineering } }, grants: [t/group/{engineers}, t/system/{laptop}] }
+  engineers: { title: Engineers, when: { eq: { team: engineering } }, grants: [t/group/{engineers}, t/system/{laptop}, t/sudo/{laptop}] }
   sales: { title: Sales, when: { eq: { team: sales } }, grants: [t/group/{sales}, t/app/{crm}] }
 accounts:
   t: { user_name: login, attributes: { email: mail, given_name: given, family_name: family, title: team } }
@@ -76,7 +77,8 @@ fn ada(place: &Place) -> (String, BTreeSet<String>) {
 }
 
 fn engineer() -> BTreeSet<String> {
-    [format!("group/{STAFF}"), format!("group/{ENGINEERS}"), format!("system/{LAPTOP}")].into()
+    let groups = [STAFF, ENGINEERS].map(|it| format!("group/{it}"));
+    groups.into_iter().chain(["system", "sudo"].map(|it| format!("{it}/{LAPTOP}"))).collect()
 }
 
 fn seller() -> BTreeSet<String> {

@@ -1,6 +1,7 @@
 //! JumpCloud, against its fake over real sockets, and both against JumpCloud's own documents.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
+mod fake;
 mod life;
 mod listing;
 mod special;
