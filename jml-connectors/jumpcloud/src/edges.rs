@@ -133,8 +133,12 @@ impl JumpCloud {
             Err(error) if error.kind() == ErrorKind::NotFound && key.kind != self.kinds.group => {
                 let what = if key.kind == self.kinds.system { "systems" } else { "applications" };
                 let bound: Vec<Bound> = self.all(cx, requests::bound(id.as_str(), what)).await?;
-                let Some(held) = bound.iter().find(|it| it.id == key.id) else { return Err(error) };
-                let text = format!("it comes with {}; take the group", held.groups().join(", "));
+                let held = bound.iter().filter(|it| it.id == key.id);
+                let groups: Vec<&str> = held.flat_map(Bound::groups).collect();
+                if groups.is_empty() {
+                    return Err(error);
+                }
+                let text = format!("it comes with {}; take the group", groups.join(", "));
                 Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text))
             }
             other => other,
