@@ -1,0 +1,237 @@
+//! A life in an organisation: joiner, mover, leaver, through the engine, also when everything goes wrong.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use jml_connector_checks::{Life, Person, agrees, calls, golden, start};
+use jml_core::account::{AccountStatus, CredentialClass, Left};
+use jml_core::journal::RunOutcome;
+use jml_testkit::fake::{Hits, WireFault};
+
+use crate::suite::papers;
+use crate::world::{CRM, ENGINEERS, EVERYBODY_IN_SALES, LAPTOP, Place, SALES, STAFF};
+
+const POLICY: &str = r#"
+version: "1"
+sources: [hr]
+attributes:
+  login: { type: text }
+  mail: { type: text }
+  given: { type: text }
+  family: { type: text }
+  team: { type: text }
+entitlements:
+  t/group/{staff}: { title: Staff }
+  t/group/{engineers}: { title: Engineers }
+  t/group/{sales}: { title: Sales }
+  t/app/{crm}: { title: Customer records }
+  t/system/{laptop}: { title: Laptop }
+  t/sudo/{laptop}: { title: All rights on the laptop, sensitivity: sensitive }
+rules:
+  staff: { title: Staff, when: always, grants: [t/group/{staff}] }
+  engineers: { title: Engineers, when: { eq: { team: engineering } }, grants: [t/group/{engineers}, t/system/{laptop}, t/sudo/{laptop}] }
+  sales: { title: Sales, when: { eq: { team: sales } }, grants: [t/group/{sales}, t/app/{crm}] }
+accounts:
+  t: { user_name: login, attributes: { email: mail, given_name: given, family_name: family, title: team } }
+modes: { default: full }
+brakes: { max_leavers_share: 100%, max_revokes_share: 100%, max_group_loss_share: 100% }
+"#;
+
+/// What stands for each id.
+const NAMES: [(&str, &str); 5] = [
+    (STAFF, "{staff}"),
+    (ENGINEERS, "{engineers}"),
+    (SALES, "{sales}"),
+    (CRM, "{crm}"),
+    (LAPTOP, "{laptop}"),
+];
+
+const ADA: Person<'_> = Person {
+    id: "E1",
+    says: &[
+        ("login", "ada"),
+        ("mail", "ada@corp.test"),
+        ("given", "Ada"),
+        ("family", "Lovelace"),
+        ("team", "engineering"),
+    ],
+};
+
+fn life(place: &Place) -> Life {
+    let policy = NAMES.iter().fold(POLICY.to_owned(), |text, (id, name)| text.replace(name, id));
+    Life::new(Arc::new(place.provider("t")), place.clock.clone(), &policy)
+}
+
+/// The id of Ada's user, and what she holds.
+fn ada(place: &Place) -> (String, BTreeSet<String>) {
+    place.fake().with(|api| {
+        let (id, user) = api
+            .users
+            .iter()
+            .find(|(_, it)| it.profile.get("employeeIdentifier").is_some_and(|it| it == "E1"))
+            .unwrap();
+        let state = crate::world::state(api, id, user);
+        (id.clone(), state.holdings.iter().map(ToString::to_string).collect())
+    })
+}
+
+fn engineer() -> BTreeSet<String> {
+    let groups = [STAFF, ENGINEERS].map(|it| format!("group/{it}"));
+    groups.into_iter().chain(["system", "sudo"].map(|it| format!("{it}/{LAPTOP}"))).collect()
+}
+
+fn seller() -> BTreeSet<String> {
+    [format!("group/{STAFF}"), format!("group/{SALES}"), format!("app/{CRM}")].into()
+}
+
+/// What somebody collects at work.
+fn works(place: &Place, id: &str) {
+    place.fake().with(|api| {
+        let user = api.users.get_mut(id).unwrap();
+        assert_eq!(user.state, "ACTIVATED");
+        user.totp = true;
+        user.push = [("6f1c9d1e-phone".to_owned(), "phone".to_owned())].into();
+        user.ssh_keys = ["65f0000000000000000000a1", "65f0000000000000000000a2"]
+            .map(|id| (id.to_owned(), "laptop".to_owned()))
+            .into();
+    });
+}
+
+async fn a_year(place: &Place) -> Life {
+    let mut life = life(place);
+    life.hire(ADA, start().date_naive() - chrono::TimeDelta::days(28));
+    life.settle().await;
+    let (id, held) = ada(place);
+    assert_eq!(held, engineer());
+    works(place, &id);
+    life.say("E1", "team", "sales");
+    life.settle().await;
+    assert_eq!(ada(place).1, seller());
+    life
+}
+
+#[tokio::test]
+async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let mut life = a_year(&place).await;
+    let (id, _) = ada(&place);
+    place.fake().forget();
+    let yesterday = (life.now() - chrono::TimeDelta::days(1)).date_naive();
+    life.last_day("E1", yesterday);
+    let outcomes = life.settle().await;
+    assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
+    let left = life.account("E1", "ada").await.unwrap();
+    assert_eq!(left.status, AccountStatus::Disabled);
+    assert!(left.left().is_empty(), "{:?}", left.left());
+    assert!(life.residuals().await.is_empty());
+    place.fake().with(|api| {
+        let user = &api.users[&id];
+        assert_eq!((user.totp, user.push.len(), user.ssh_keys.len()), (false, 0, 0));
+        assert_eq!(user.state, "SUSPENDED");
+    });
+    let mut names = vec![(id, "{ada}")];
+    names.extend(NAMES.map(|(id, name)| (id.to_owned(), name)));
+    let log = calls(&place.fake().requests(), &names);
+    golden(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/leaver.txt"), &log);
+    agrees("jumpcloud, a leaver", papers.as_ref());
+}
+
+/// What cannot be taken is said, and waits for somebody who mends it.
+#[tokio::test]
+async fn a_query_and_a_security_key_wait_for_a_person() {
+    let place = Place::new(None);
+    let mut life = a_year(&place).await;
+    let (id, _) = ada(&place);
+    place.fake().with(|api| {
+        api.groups.get_mut(EVERYBODY_IN_SALES).unwrap().when =
+            ("jobTitle".to_owned(), "sales".to_owned());
+        api.apply_rules();
+        api.users.get_mut(&id).unwrap().webauthn = true;
+    });
+    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.round().await;
+    let journal = life.journal().await;
+    assert!(journal.contains("a security key or JumpCloud Go is enrolled"), "{journal}");
+    let left = life.account("E1", "ada").await.unwrap().left();
+    let factor = Left::Credentials { class: CredentialClass::MfaFactors, count: 1 };
+    let group = format!("dynamic_group/{EVERYBODY_IN_SALES}").parse().unwrap();
+    assert_eq!(left, [factor, Left::Access(group)].into());
+    place.fake().with(|api| {
+        api.users.get_mut(&id).unwrap().webauthn = false;
+        api.groups.get_mut(EVERYBODY_IN_SALES).unwrap().when.1 = "marketing".into();
+        api.apply_rules();
+    });
+    life.settle().await;
+    assert!(life.account("E1", "ada").await.unwrap().left().is_empty());
+}
+
+/// What goes wrong, and how often.
+type Storm = Vec<(Hits, u32, WireFault)>;
+
+/// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
+#[tokio::test]
+async fn faults_on_the_way_change_nothing_of_the_end() {
+    let blocked = WireFault::Answer {
+        status: 403,
+        headers: vec![("content-type", "text/plain".into())],
+        body: "your IP has been blocked".into(),
+    };
+    let storms: [(&str, Storm); 7] = [
+        ("throttled", vec![(Hits::All, 25, WireFault::status(429))]),
+        ("blocked", vec![(Hits::All, 6, blocked)]),
+        ("out of order", vec![(Hits::All, 20, WireFault::status(503))]),
+        (
+            "answers lost",
+            vec![
+                (Hits::Changes, 12, WireFault::ResetAfter),
+                (Hits::Reads, 9, WireFault::ResetAfter),
+            ],
+        ),
+        ("requests lost", vec![(Hits::Changes, 12, WireFault::ResetBefore)]),
+        (
+            "answers cut",
+            vec![(Hits::Changes, 6, WireFault::Truncate), (Hits::Reads, 6, WireFault::Truncate)],
+        ),
+        (
+            "gateway",
+            vec![
+                (Hits::Changes, 5, WireFault::status(502)),
+                (Hits::Changes, 5, WireFault::ResetAfter),
+            ],
+        ),
+    ];
+    for (name, storm) in storms {
+        let place = Place::new(None);
+        let mut life = life(&place);
+        let blow = || {
+            let before = place.fake().fired();
+            for (hits, times, fault) in storm.clone() {
+                place.fake().inject(hits, times, fault);
+            }
+            before
+        };
+        let fired = blow();
+        life.hire(ADA, (start() - chrono::TimeDelta::days(28)).date_naive());
+        life.settle().await;
+        assert!(place.fake().fired() > fired, "{name}: no fault happened");
+        let (id, held) = ada(&place);
+        assert_eq!(held, engineer(), "{name}");
+        works(&place, &id);
+        blow();
+        life.say("E1", "team", "sales");
+        life.settle().await;
+        assert_eq!(ada(&place).1, seller(), "{name}");
+        blow();
+        life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+        life.settle().await;
+        let left = life.account("E1", "ada").await.unwrap();
+        assert!(left.left().is_empty(), "{name}: {:?}", left.left());
+        place.fake().with(|api| {
+            assert_eq!(api.users.len(), 1, "{name}");
+            let made = api.events.iter().filter(|it| it.event_type == "user_create").count();
+            assert_eq!(made, 1, "{name}");
+        });
+    }
+}

@@ -1,0 +1,32 @@
+//! The conformance suite.
+
+use http::Method;
+use jml_connector_checks::{agrees, conforms, documents};
+use jml_testkit::conformance::Harness;
+use jml_testkit::openapi::Documents;
+
+use crate::world;
+
+/// JumpCloud's own documents, with what they leave out.
+pub(crate) fn papers() -> Option<Documents> {
+    let papers = documents(&[
+        ("jumpcloud-v1", "/api"),
+        ("jumpcloud-v2", "/api/v2"),
+        ("jumpcloud-insights", "/insights/directory/v1"),
+    ])?;
+    // JumpCloud's own `Remove-JCUser` sends it.
+    let papers = papers.excusing([("DELETE /systemusers/{id}", "`cascade_manager`")]);
+    Some(papers.beyond([(Method::POST, "/oauth2/token")]))
+}
+
+#[test]
+fn the_suite_holds_and_the_documents_agree() {
+    let papers = papers();
+    let for_worlds = papers.clone();
+    let harness = Harness::new(move || {
+        let papers = for_worlds.clone();
+        async move { world::world(papers.as_ref()) }
+    });
+    conforms(env!("CARGO_MANIFEST_DIR"), "CONFORMANCE.txt", &harness);
+    agrees("jumpcloud, the suite", papers.as_ref());
+}
