@@ -3,7 +3,8 @@ import subprocess
 import sys
 
 OURS = {"jml-core", "jml-diff", "jml-evidence", "jml-engine", "jml-connectors", "jml-connector-csv",
-        "jml-connector-kit", "jml-connector-local", "jml-connector-okta", "jml-testkit"}
+        "jml-connector-kit", "jml-connector-local", "jml-connector-okta",
+        "jml-connector-entra", "jml-connector-google", "jml-connector-jumpcloud", "jml-connector-scim", "jml-testkit"}
 RUNTIME = {"tokio", "reqwest", "hyper", "async-std", "smol"}
 # Crate: (our crates it may have, crates it must not have)
 RULES = {
@@ -13,7 +14,10 @@ RULES = {
     "jml-engine": ({"jml-core", "jml-diff", "jml-evidence"}, RUNTIME | {"clap"}),
     "jml-connectors": ({"jml-core", "jml-connector-csv", "jml-connector-local"}, {"clap"}),
     # No connector knows another one, or an engine; what they share is in the kit.
+    "jml-connector-entra": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),
+    "jml-connector-jumpcloud": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),
     "jml-connector-okta": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),
+    "jml-connector-scim": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),
     "jml-connector-csv": ({"jml-core"}, RUNTIME | {"rusqlite", "clap"}),
     "jml-connector-local": ({"jml-core"}, RUNTIME | {"clap"}),
     "jml-connector-kit": ({"jml-core"}, {"clap", "rusqlite", "native-tls", "openssl"}),

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use jml_core::clock::Clock as _;
 use jml_engine::SystemClock;
+use jml_testkit::fake::entra::{Entra, Sku};
+use jml_testkit::fake::jumpcloud::JumpCloud;
 use jml_testkit::fake::{Fake, okta::Okta, scim::Scim};
 use serde_json::json;
 
@@ -22,11 +24,20 @@ fn main() {
     let mut okta = Okta::new(TOKEN, &groups);
     okta.add_app("0oacrm", "Customer records");
     let okta = Fake::new(okta, clock.clone()).serve().expect("a free port");
-    let scim = Fake::new(Scim::new(TOKEN, &groups, now), clock).serve().expect("a free port");
+    let scim =
+        Fake::new(Scim::new(TOKEN, &groups, now), clock.clone()).serve().expect("a free port");
+    let mut entra = Entra::new(("client", TOKEN), &[], &groups);
+    entra.static_tokens.insert(TOKEN.to_owned());
+    let sku = Sku { name: "SPE_E3".to_owned(), seats: 10 };
+    entra.skus.insert("05e9a617-0261-4cee-bb44-138d3ef5d965".to_owned(), sku);
+    let entra = Fake::new(entra, clock.clone()).serve().expect("a free port");
+    let jumpcloud = JumpCloud::new(TOKEN, &groups);
+    let jumpcloud = Fake::new(jumpcloud, clock).serve().expect("a free port");
     println!(
         "{}",
         json!({
             "token": TOKEN, "okta": okta.url(), "scim": format!("{}/scim/v2", scim.url()),
+            "entra": format!("{}/v1.0", entra.url()), "jumpcloud": jumpcloud.url(),
         })
     );
     // Whoever started it ends it by closing the pipe, or by its process id.

@@ -195,7 +195,7 @@ impl Documents {
                 match known {
                     None => problems.push(format!("query parameter `{name}` is not documented")),
                     Some(it) => {
-                        problems.extend(mismatch(name, value, &document.resolve(&it["schema"])))
+                        problems.extend(mismatch(name, value, &document.resolve(&it["schema"])));
                     }
                 }
             }
@@ -422,15 +422,12 @@ fn matches(template: &str, path: &str) -> Option<(usize, Vec<String>)> {
         match (left.next(), right.next()) {
             (None, None) => return Some((literals, values)),
             (Some(wanted), Some(given)) => {
-                let (before, rest) = match wanted.split_once('{') {
-                    None => {
-                        if decode(given) != wanted {
-                            return None;
-                        }
-                        literals += wanted.len() + 1;
-                        continue;
+                let Some((before, rest)) = wanted.split_once('{') else {
+                    if decode(given) != wanted {
+                        return None;
                     }
-                    Some(split) => split,
+                    literals += wanted.len() + 1;
+                    continue;
                 };
                 let (_, after) = rest.split_once('}')?;
                 let given = decode(given);

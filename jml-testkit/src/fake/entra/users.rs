@@ -447,7 +447,7 @@ impl Entra {
         let add: Vec<&str> = add.iter().filter_map(|it| it["skuId"].as_str()).collect();
         let remove: BTreeSet<&str> = remove.iter().filter_map(Value::as_str).collect();
         let Some(user) = self.users.get(id) else { return missing(id) };
-        if !add.is_empty() && user.body.get("usageLocation").is_none() {
+        if !add.is_empty() && !user.body.contains_key("usageLocation") {
             return error(
                 400,
                 "Request_BadRequest",

@@ -191,7 +191,7 @@ pub(super) fn schemas(host: &str) -> Vec<Value> {
 }
 
 pub(super) fn resource_types(host: &str) -> Vec<Value> {
-    let one = |name: &str, endpoint: &str, schema: &str, extensions: Value| {
+    let one = |name: &str, endpoint: &str, schema: &str, extensions: &Value| {
         json!({
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"], "id": name, "name": name,
             "endpoint": endpoint, "description": name, "schema": schema, "schemaExtensions": extensions,
@@ -200,5 +200,5 @@ pub(super) fn resource_types(host: &str) -> Vec<Value> {
         })
     };
     let extension = json!([{ "schema": ENTERPRISE, "required": false }]);
-    vec![one("User", "/Users", USER, extension), one("Group", "/Groups", GROUP, json!([]))]
+    vec![one("User", "/Users", USER, &extension), one("Group", "/Groups", GROUP, &json!([]))]
 }
