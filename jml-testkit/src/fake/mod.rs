@@ -6,6 +6,7 @@
 
 pub mod acme;
 mod filter;
+pub mod google;
 pub mod okta;
 mod tcp;
 mod token;
