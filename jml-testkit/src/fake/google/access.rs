@@ -15,7 +15,8 @@ impl Google {
     }
 
     fn shown_member(&self, id: &str, role: &str) -> Value {
-        let mut shown = value!({ "kind": "admin#directory#member", "etag": "\"e\"", "id": id, "role": role });
+        let mut shown =
+            value!({ "kind": "admin#directory#member", "etag": "\"e\"", "id": id, "role": role });
         match self.users.get(id) {
             Some(user) => {
                 shown["type"] = "USER".into();
@@ -57,15 +58,21 @@ impl Google {
         };
         let Some(id) = self.group_id(key) else { return missing("groupKey") };
         match (method, rest) {
-            (&Method::GET, []) => {
-                json(200, &self.groups.get(&id).map(|it| Self::shown_group(&id, it)).unwrap_or_default())
-            }
+            (&Method::GET, []) => json(
+                200,
+                &self.groups.get(&id).map(|it| Self::shown_group(&id, it)).unwrap_or_default(),
+            ),
             (&Method::GET, ["members"]) => {
                 let members = self.groups.get(&id).map(|it| it.members.clone()).unwrap_or_default();
                 let rows = members
                     .iter()
                     .map(|(member, role)| (member.clone(), self.shown_member(member, role)));
-                self.page(request, ("admin#directory#members", "members"), rows.collect(), (200, 200))
+                self.page(
+                    request,
+                    ("admin#directory#members", "members"),
+                    rows.collect(),
+                    (200, 200),
+                )
             }
             (&Method::POST, ["members"]) => {
                 let wanted = body["id"].as_str().or_else(|| body["email"].as_str());
@@ -183,12 +190,10 @@ impl Google {
                 self.assignments.insert(id, made);
                 json(200, &answer)
             }
-            (&Method::DELETE, ["roleassignments", id]) => {
-                match self.assignments.remove(*id) {
-                    Some(_) => done(),
-                    None => missing("roleAssignmentId"),
-                }
-            }
+            (&Method::DELETE, ["roleassignments", id]) => match self.assignments.remove(*id) {
+                Some(_) => done(),
+                None => missing("roleAssignmentId"),
+            },
             _ => nothing(),
         }
     }
@@ -246,7 +251,8 @@ impl Google {
                     return error(412, "conditionNotMet", text);
                 }
                 if known.seats.is_some_and(|seats| known.users.len() >= seats) {
-                    let text = "There aren't enough available licenses for the specified product-SKU pair";
+                    let text =
+                        "There aren't enough available licenses for the specified product-SKU pair";
                     return error(412, "conditionNotMet", text);
                 }
                 known.users.insert(id.clone());

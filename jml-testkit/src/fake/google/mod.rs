@@ -337,9 +337,11 @@ impl Google {
                 &["admin.directory.user", "admin.directory.user.readonly"]
             }
             ([_, _, _, "users", ..], false) => &["admin.directory.user"],
-            ([_, _, _, "groups", _, ..], true) => {
-                &["admin.directory.group", "admin.directory.group.readonly", "admin.directory.group.member"]
-            }
+            ([_, _, _, "groups", _, ..], true) => &[
+                "admin.directory.group",
+                "admin.directory.group.readonly",
+                "admin.directory.group.member",
+            ],
             ([_, _, _, "groups"], true) => {
                 &["admin.directory.group", "admin.directory.group.readonly"]
             }
@@ -397,9 +399,16 @@ impl Google {
             ["admin", "directory", "v1", "groups", rest @ ..] => {
                 self.route_groups(request, rest, &body)
             }
-            ["admin", "directory", "v1", "customer", "my_customer", "devices", "mobile", rest @ ..] => {
-                self.route_devices(request, rest, &body)
-            }
+            [
+                "admin",
+                "directory",
+                "v1",
+                "customer",
+                "my_customer",
+                "devices",
+                "mobile",
+                rest @ ..,
+            ] => self.route_devices(request, rest, &body),
             ["admin", "directory", "v1", "customer", "my_customer", rest @ ..] => {
                 self.route_roles(request, rest, &body)
             }
@@ -523,6 +532,5 @@ fn body(request: &Request) -> Result<Value, Response> {
     if request.body().is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(request.body())
-        .map_err(|_| error(400, "parseError", "Parse Error"))
+    serde_json::from_slice(request.body()).map_err(|_| error(400, "parseError", "Parse Error"))
 }

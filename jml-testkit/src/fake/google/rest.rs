@@ -151,7 +151,11 @@ impl Google {
                     applications.insert(id.to_owned(), parameters);
                 }
                 if applications.is_empty() {
-                    return error(400, "required", "Missing required field: applicationDataTransfers");
+                    return error(
+                        400,
+                        "required",
+                        "Missing required field: applicationDataTransfers",
+                    );
                 }
                 let id = format!("AKr{}", self.number("3"));
                 let status = "inProgress".to_owned();
@@ -175,12 +179,8 @@ impl Google {
         if user != "me" && user != subject {
             return error(403, "forbidden", &format!("Delegation denied for {subject}"));
         }
-        let emails: Vec<String> = self
-            .users
-            .values()
-            .filter(|it| it.is_live())
-            .map(|it| it.email().to_owned())
-            .collect();
+        let emails: Vec<String> =
+            self.users.values().filter(|it| it.is_live()).map(|it| it.email().to_owned()).collect();
         let user = self.user_id(subject).and_then(|id| self.users.get_mut(&id));
         let live = user.filter(|it| it.is_live());
         let Some(mailbox) = live.and_then(|it| it.mailbox.as_mut()) else {
@@ -232,9 +232,10 @@ impl Google {
                 json(200, body)
             }
             (&Method::GET, ["forwardingAddresses"]) => {
-                let all = mailbox.addresses.iter().map(|it| {
-                    value!({ "forwardingEmail": it, "verificationStatus": "accepted" })
-                });
+                let all = mailbox
+                    .addresses
+                    .iter()
+                    .map(|it| value!({ "forwardingEmail": it, "verificationStatus": "accepted" }));
                 json(200, &value!({ "forwardingAddresses": all.collect::<Value>() }))
             }
             (&Method::POST, ["forwardingAddresses"]) => {
@@ -245,9 +246,10 @@ impl Google {
                 json(200, &value!({ "forwardingEmail": to, "verificationStatus": "accepted" }))
             }
             (&Method::GET, ["delegates"]) => {
-                let all = mailbox.delegates.iter().map(|it| {
-                    value!({ "delegateEmail": it, "verificationStatus": "accepted" })
-                });
+                let all = mailbox
+                    .delegates
+                    .iter()
+                    .map(|it| value!({ "delegateEmail": it, "verificationStatus": "accepted" }));
                 let all: Vec<Value> = all.collect();
                 json(200, &if all.is_empty() { value!({}) } else { value!({ "delegates": all }) })
             }
@@ -262,7 +264,11 @@ impl Google {
                 json(200, &value!({ "delegateEmail": to, "verificationStatus": "accepted" }))
             }
             (&Method::DELETE, ["delegates", email]) => {
-                if mailbox.delegates.remove(*email) { done() } else { missing("delegateEmail") }
+                if mailbox.delegates.remove(*email) {
+                    done()
+                } else {
+                    missing("delegateEmail")
+                }
             }
             _ => nothing(),
         }

@@ -24,15 +24,8 @@ const WRITABLE: [&str; 13] = [
 ];
 
 /// Lists of at most 2 KB.
-const LISTS: [&str; 7] = [
-    "organizations",
-    "relations",
-    "externalIds",
-    "phones",
-    "locations",
-    "addresses",
-    "keywords",
-];
+const LISTS: [&str; 7] =
+    ["organizations", "relations", "externalIds", "phones", "locations", "addresses", "keywords"];
 
 impl User {
     /// The primary address.
@@ -104,9 +97,10 @@ impl Google {
             Ok(id) => id,
             Err(refused) => return refused,
         };
-        let young = self.users.get(&id).is_some_and(|it| {
-            it.created + TimeDelta::milliseconds(self.quirks.creation_ms) > now
-        });
+        let young = self
+            .users
+            .get(&id)
+            .is_some_and(|it| it.created + TimeDelta::milliseconds(self.quirks.creation_ms) > now);
         if young && method != Method::GET && self.quirks.creation_ms > 0 {
             return error(412, "conditionNotMet", "User creation is not complete.");
         }
@@ -176,7 +170,11 @@ impl Google {
                 list("admin#directory#tokenList", tokens.collect())
             }
             (&Method::DELETE, ["tokens", client]) => {
-                if user.tokens.remove(*client) { done() } else { missing("clientId") }
+                if user.tokens.remove(*client) {
+                    done()
+                } else {
+                    missing("clientId")
+                }
             }
             (&Method::GET, ["asps"]) => {
                 let asps = user.asps.iter().map(|code| {
@@ -190,13 +188,21 @@ impl Google {
                 if user.asps.remove(&code) { done() } else { missing("codeId") }
             }
             (&Method::GET, ["aliases"]) => {
-                let aliases = user.aliases.iter().map(|it| {
-                    value!({ "kind": "admin#directory#alias", "id": id, "alias": it })
-                });
-                json(200, &value!({ "kind": "admin#directory#aliases", "aliases": aliases.collect::<Value>() }))
+                let aliases = user
+                    .aliases
+                    .iter()
+                    .map(|it| value!({ "kind": "admin#directory#alias", "id": id, "alias": it }));
+                json(
+                    200,
+                    &value!({ "kind": "admin#directory#aliases", "aliases": aliases.collect::<Value>() }),
+                )
             }
             (&Method::DELETE, ["aliases", alias]) => {
-                if user.aliases.remove(*alias) { done() } else { missing("alias") }
+                if user.aliases.remove(*alias) {
+                    done()
+                } else {
+                    missing("alias")
+                }
             }
             _ => nothing(),
         }
@@ -207,7 +213,8 @@ impl Google {
         if query.get("customer").is_none_or(|it| it != "my_customer") {
             return error(400, "badRequest", "Bad Request");
         }
-        let rows: Vec<(String, Value)> = if query.get("showDeleted").is_some_and(|it| it == "true") {
+        let rows: Vec<(String, Value)> = if query.get("showDeleted").is_some_and(|it| it == "true")
+        {
             let late = now - TimeDelta::days(20);
             let kept = self.deleted.iter().filter(|(_, (_, at))| *at > late);
             kept.map(|(id, (user, at))| {
@@ -243,7 +250,8 @@ impl Google {
     }
 
     fn insert_user(&mut self, request: &Request, body: &Value, now: DateTime<Utc>) -> Response {
-        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let text =
+            |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         for (pointer, name) in [
             ("/primaryEmail", "primary_user_email"),
             ("/name/givenName", "given_name"),
