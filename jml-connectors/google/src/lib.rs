@@ -29,9 +29,6 @@ pub use descriptor::{ADMIN_SCOPES, MAILBOX_SCOPES};
 
 use answers::{Assignment, Group, Licence, Member, Paged, Role, User};
 
-/// What is walked for who holds what: groups, licences, administrator roles.
-const STAGES: usize = 3;
-
 /// The kinds of entitlement.
 #[derive(Clone, Debug)]
 struct Kinds {
@@ -238,7 +235,12 @@ impl Google {
         pages(rows.collect(), asked, next)
     }
 
-    /// Groups, then licences, then administrator roles.
+    /// What is walked: groups, administrator roles, and licences, if there are any.
+    fn stages(&self) -> usize {
+        if self.skus.is_empty() { 2 } else { 3 }
+    }
+
+    /// Groups, then administrator roles, then licences.
     async fn entitlements(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
         let sweep = Sweep::resume(asked)?;
         let next = sweep.clone();
@@ -251,9 +253,15 @@ impl Google {
                 let first = requests::groups(None, size);
                 let (found, link) = self.page::<Group>(cx, &self.directory, first, link).await?;
                 let rows = found.into_iter().map(|it| record(&self.kinds.group, it.id, &it.email));
-                next.rows(asked, STAGES, rows.collect(), link)
+                next.rows(asked, self.stages(), rows.collect(), link)
             }
             Step::Containers { stage: 1, link } => {
+                let first = requests::roles(size);
+                let (found, link) = self.page::<Role>(cx, &self.directory, first, link).await?;
+                let rows = found.into_iter().map(|it| record(&self.kinds.role, it.id, &it.name));
+                next.rows(asked, self.stages(), rows.collect(), link)
+            }
+            Step::Containers { link, .. } => {
                 // They are known; a page of them keeps to its size all the same.
                 let from: usize = link.and_then(|it| it.parse().ok()).unwrap_or(0);
                 let most = usize::try_from(size).unwrap_or(1);
@@ -261,13 +269,7 @@ impl Google {
                 let rows = rows.map(|(id, it)| record(&self.kinds.licence, id.clone(), &it.title));
                 let end = from + most;
                 let link = (end < self.skus.len()).then(|| end.to_string());
-                next.rows(asked, STAGES, rows.collect(), link)
-            }
-            Step::Containers { link, .. } => {
-                let first = requests::roles(size);
-                let (found, link) = self.page::<Role>(cx, &self.directory, first, link).await?;
-                let rows = found.into_iter().map(|it| record(&self.kinds.role, it.id, &it.name));
-                next.rows(asked, STAGES, rows.collect(), link)
+                next.rows(asked, self.stages(), rows.collect(), link)
             }
             _ => Err(not_ours()),
         }
@@ -281,31 +283,30 @@ impl Google {
                 let first = requests::groups(None, 200);
                 let (found, link) = self.page::<Group>(cx, &self.directory, first, link).await?;
                 let found = found.into_iter().map(|it| it.id.to_string()).collect();
-                return next.containers(asked, STAGES, found, link);
+                return next.containers(asked, self.stages(), found, link);
             }
-            Step::Containers { stage: 1, .. } => {
-                let found = self.skus.keys().map(ToString::to_string).collect();
-                return next.containers(asked, STAGES, found, None);
-            }
-            Step::Containers { link, .. } => {
+            Step::Containers { stage: 1, link } => {
                 let first = requests::assignments(None, size);
                 let (found, link) =
                     self.page::<Assignment>(cx, &self.directory, first, link).await?;
                 let rows = found.into_iter().filter(Assignment::is_to_user).map(|it| {
                     holding(it.assigned_to, EntitlementKey::new(self.kinds.role.clone(), it.role))
                 });
-                return next.rows(asked, STAGES, rows.collect(), link);
+                return next.rows(asked, self.stages(), rows.collect(), link);
+            }
+            Step::Containers { link, .. } => {
+                let (rows, link) = self.holders(cx, size, link).await?;
+                return next.rows(asked, self.stages(), rows, link);
             }
             Step::Members { stage: 0, container, link } => {
                 self.members(cx, container, size, link).await
             }
-            Step::Members { container, link, .. } => self.holders(cx, container, size, link).await,
             _ => return Err(not_ours()),
         };
         match result {
-            Ok((rows, link)) => next.members(asked, STAGES, rows, link),
+            Ok((rows, link)) => next.members(asked, self.stages(), rows, link),
             // The group was deleted since it was named.
-            Err(error) if error.kind() == ErrorKind::NotFound => next.skip(asked, STAGES),
+            Err(error) if error.kind() == ErrorKind::NotFound => next.skip(asked, self.stages()),
             Err(error) => Err(error),
         }
     }
@@ -324,24 +325,36 @@ impl Google {
         Ok((users.map(|id| holding(id, key.clone())).collect(), link))
     }
 
+    /// A page of who has a licence, licence by licence. The place is a licence, and a token behind it.
     async fn holders(
         &self,
         cx: &Cx,
-        container: &str,
         size: u32,
         link: Option<&str>,
     ) -> Result<(Vec<Row>, Option<String>)> {
-        let id = entitlement(container)?;
-        let sku = self.skus.get(&id).ok_or_else(not_ours)?;
-        let key = EntitlementKey::new(self.kinds.licence.clone(), id);
+        let (place, token) = match link {
+            None => (None, None),
+            Some(link) => {
+                let (id, token) = link.split_once('\n').ok_or_else(not_ours)?;
+                (Some(id), Some(token).filter(|it| !it.is_empty()))
+            }
+        };
+        let mut skus =
+            self.skus.iter().skip_while(|(id, _)| place.is_some_and(|it| it != id.as_str()));
+        let (id, sku) = skus.next().ok_or_else(not_ours)?;
+        let key = EntitlementKey::new(self.kinds.licence.clone(), id.clone());
         let first = requests::holders(sku.place(), size);
-        let (found, link) = self.page::<Licence>(cx, &self.licensing, first, link).await?;
+        let (found, token) = self.page::<Licence>(cx, &self.licensing, first, token).await?;
         let mut rows = Vec::new();
         for licence in found {
             if let Some(account) = self.id_of(cx, &licence.user).await? {
                 rows.push(holding(account, key.clone()));
             }
         }
+        let link = match token {
+            Some(token) => Some(format!("{id}\n{token}")),
+            None => skus.next().map(|(id, _)| format!("{id}\n")),
+        };
         Ok((rows, link))
     }
 }

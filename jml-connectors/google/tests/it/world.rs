@@ -133,7 +133,8 @@ fn named(api: &Api, email: &str) -> AccountId {
 
 /// An account as the connector would show it, from what the customer holds.
 pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
-    let ids = user.profile.get("externalIds").and_then(Value::as_array).cloned().unwrap_or_default();
+    let ids =
+        user.profile.get("externalIds").and_then(Value::as_array).cloned().unwrap_or_default();
     let staged = ids.iter().any(|it| it["customType"] == "jml_status");
     let status = match (user.archived, user.suspended) {
         (true, _) => AccountStatus::Archived,
@@ -177,7 +178,10 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     ]
     .into();
     state.mailbox = user.mailbox.as_ref().map(|mailbox| Mailbox {
-        auto_reply: mailbox.vacation.get("responseBodyPlainText").and_then(|it| Some(it.as_str()?.into())),
+        auto_reply: mailbox
+            .vacation
+            .get("responseBodyPlainText")
+            .and_then(|it| Some(it.as_str()?.into())),
         forward_to: mailbox.forward.as_ref().map(|it| named(api, it)),
         delegates: mailbox.delegates.iter().map(|it| named(api, it)).collect(),
         shared: false,
@@ -193,11 +197,8 @@ impl Backdoor for Door {
         self.0.with(|api| {
             let profile = profile_of(&account);
             let known = api.users.contains_key(account.id.as_str());
-            let id = if known {
-                account.id.to_string()
-            } else {
-                api.add_user(profile.clone(), now)
-            };
+            let id =
+                if known { account.id.to_string() } else { api.add_user(profile.clone(), now) };
             let held: BTreeSet<String> = account.holdings.iter().map(ToString::to_string).collect();
             for (name, group) in &mut api.groups {
                 if held.contains(&format!("group/{name}")) {
