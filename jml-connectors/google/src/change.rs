@@ -126,11 +126,14 @@ impl Google {
             put("externalIds", profile::unmarked(&user.profile));
         }
         // What only works on somebody who can sign in comes first. It never holds up the block.
-        let codes = if user.is_live() { self.end_codes(cx, id.as_str()).await } else { Ok(()) };
-        self.directory.send(cx, requests::update(id.as_str(), body)).await?;
+        let codes = if user.is_live() { self.end_codes(cx, id.as_str()).await } else { Ok(false) };
+        let sent = self.directory.send(cx, requests::update(id.as_str(), body)).await;
+        if let Err(error) = sent {
+            return Err(if matches!(codes, Ok(true)) { partly(error) } else { error });
+        }
         let outcome = Outcome::changed();
         Ok(match codes {
-            Ok(()) => outcome,
+            Ok(_) => outcome,
             Err(error) => {
                 let text = format!("backup codes are left, and stay until it is active: {error}");
                 outcome.with_side_effect(SideEffect::Other(text.into()))
@@ -138,12 +141,13 @@ impl Google {
         })
     }
 
-    /// Makes backup codes worthless, if there are any.
-    pub(crate) async fn end_codes(&self, cx: &Cx, user: &str) -> Result<()> {
-        if self.codes(cx, user).await? > 0 {
-            self.directory.send(cx, requests::invalidate_codes(user)).await?;
+    /// Makes backup codes worthless. Whether there were any.
+    pub(crate) async fn end_codes(&self, cx: &Cx, user: &str) -> Result<bool> {
+        if self.codes(cx, user).await? == 0 {
+            return Ok(false);
         }
-        Ok(())
+        self.directory.send(cx, requests::invalidate_codes(user)).await?;
+        Ok(true)
     }
 
     async fn delete(&self, cx: &Cx, id: &AccountId) -> Result<Outcome> {
@@ -214,9 +218,14 @@ impl Google {
             let each = held.map(|it| requests::unassign(&it.id));
             return self.each(cx, each.collect()).await;
         }
-        let sku = self.sku(key)?;
+        // One that is not looked after can be taken all the same.
+        let known = self.skus.get(&key.id).map(Sku::place);
+        let Some(place) = known.or_else(|| key.id.as_str().split_once(':')) else {
+            let text = format!("`{key}` is no licence: they are written `PRODUCT:SKU`");
+            return Err(Error::new(ErrorKind::NotFound, text));
+        };
         let email = self.user(cx, id).await?.primary_email;
-        self.licensing.send(cx, requests::withdraw(sku.place(), &email)).await?;
+        self.licensing.send(cx, requests::withdraw(place, &email)).await?;
         Ok(Outcome::changed())
     }
 

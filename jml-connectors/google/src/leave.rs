@@ -39,10 +39,7 @@ impl Google {
                 self.each(cx, devices.iter().map(|it| requests::wipe(&it.id)).collect()).await
             }
             CredentialClass::MfaFactors => {
-                let codes = user.is_live() && self.codes(cx, id).await? > 0;
-                if codes {
-                    self.directory.send(cx, requests::invalidate_codes(id)).await?;
-                }
+                let codes = user.is_live() && self.end_codes(cx, id).await?;
                 if user.enrolled {
                     let off = self.directory.send(cx, requests::turn_off_2sv(id)).await;
                     off.map_err(|error| {

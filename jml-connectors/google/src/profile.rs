@@ -28,6 +28,9 @@ pub(crate) const FIELDS: Fields = Fields(&[
 /// The custom type of the external id that marks a user who was made ahead of the first day.
 const MARK: &str = "jml_status";
 
+/// The organisational unit that is none.
+const ROOT: &str = "/";
+
 /// The parts of a place.
 fn parts(place: &'static str) -> (&'static str, &'static str, &'static str) {
     let (list, rest) = place.split_once('/').unwrap_or((place, ""));
@@ -60,6 +63,8 @@ pub(crate) fn attributes(user: &Map<String, Value>) -> BTreeMap<AttributeName, A
             Some(Value::Object(object)) => object.get(member),
             other => other,
         };
+        // Everybody is in the root; it is no unit.
+        let value = value.filter(|it| *it != ROOT);
         if let (Some(value), Ok(name)) = (value.and_then(from_json), AttributeName::new(name)) {
             found.insert(name, value);
         }
@@ -83,7 +88,9 @@ pub(crate) fn changes(
         touched.insert(top);
         match (member, top) {
             ("", _) => {
-                wanted.insert(top.to_owned(), value.unwrap_or_default().into());
+                let none = if top == "orgUnitPath" { ROOT } else { "" };
+                let value = value.unwrap_or_else(|| none.to_owned());
+                wanted.insert(top.to_owned(), value.into());
             }
             (_, "name") => {
                 let object = wanted.entry(top).or_insert_with(|| json!({}));
@@ -101,7 +108,9 @@ pub(crate) fn changes(
         let new = wanted.remove(top).unwrap_or_default();
         let old = user.get(top);
         let empty = |it: &Value| {
-            it.is_null() || it.as_str() == Some("") || it.as_array().is_some_and(Vec::is_empty)
+            it.is_null()
+                || matches!(it.as_str(), Some("" | ROOT))
+                || it.as_array().is_some_and(Vec::is_empty)
         };
         if old == Some(&new) || (old.is_none_or(empty) && empty(&new)) {
             continue;
@@ -128,10 +137,14 @@ fn put(all: &mut Vec<Value>, kind: &str, member: &str, value: Option<String>) {
             }
         }
         (None, Some(value)) => {
-            let mut made =
-                if kind.is_empty() { json!({ "primary": true }) } else { json!({ "type": kind }) };
-            made[member] = value.into();
-            all.push(made);
+            let mut made = Map::new();
+            if kind.is_empty() {
+                made.insert("primary".to_owned(), true.into());
+            } else {
+                made.insert("type".to_owned(), kind.into());
+            }
+            made.insert(member.to_owned(), value.into());
+            all.push(Value::Object(made));
         }
         (None, None) => {}
     }

@@ -179,6 +179,9 @@ async fn an_auto_reply_after_the_block_is_refused_with_what_to_do_instead() {
     assert!(life.account("E1", "ada@corp.test").await.unwrap().left().is_empty());
 }
 
+/// How often what goes wrong.
+type Storm = Vec<(Hits, u32, WireFault)>;
+
 /// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
@@ -188,7 +191,7 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             "errors": [{ "domain": "usageLimits", "reason": "userRateLimitExceeded", "message": text }] } });
         WireFault::Answer { status: 403, headers: Vec::new(), body: body.to_string() }
     };
-    let storms: [(&str, Vec<(Hits, u32, WireFault)>); 6] = [
+    let storms: [(&str, Storm); 6] = [
         ("throttled", vec![(Hits::All, 25, throttled())]),
         ("out of order", vec![(Hits::All, 20, WireFault::status(503))]),
         (

@@ -15,17 +15,17 @@ impl Google {
     }
 
     fn shown_member(&self, id: &str, role: &str) -> Value {
-        let mut shown =
-            value!({ "kind": "admin#directory#member", "etag": "\"e\"", "id": id, "role": role });
+        let kind = "admin#directory#member";
         match self.users.get(id) {
             Some(user) => {
-                shown["type"] = "USER".into();
-                shown["email"] = user.email().into();
-                shown["status"] = if user.is_live() { "ACTIVE" } else { "SUSPENDED" }.into();
+                let status = if user.is_live() { "ACTIVE" } else { "SUSPENDED" };
+                value!({ "kind": kind, "etag": "\"e\"", "id": id, "role": role, "type": "USER",
+                         "email": user.email(), "status": status })
             }
-            None => shown["type"] = "GROUP".into(),
+            None => {
+                value!({ "kind": kind, "etag": "\"e\"", "id": id, "role": role, "type": "GROUP" })
+            }
         }
-        shown
     }
 
     /// The id of a group by id or address.
@@ -233,8 +233,8 @@ impl Google {
                     .users
                     .iter()
                     .map(|id| {
-                        let row = shown(product, sku, &known.name, id);
-                        (row["userId"].as_str().unwrap_or_default().to_owned(), row)
+                        let email = emails.get(id).cloned().unwrap_or_default();
+                        (email, shown(product, sku, &known.name, id))
                     })
                     .collect();
                 rows.sort_by(|a, b| a.0.cmp(&b.0));

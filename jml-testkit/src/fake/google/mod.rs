@@ -284,7 +284,7 @@ impl Google {
             Ok(claims) => claims,
             Err(why) => return refused(400, "invalid_grant", why),
         };
-        let text = |name: &str| claims[name].as_str().unwrap_or_default();
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
         let Some(given) = self.delegations.get(text("iss")) else {
             return refused(400, "invalid_grant", "Invalid issuer.");
         };
@@ -362,25 +362,25 @@ impl Google {
     }
 
     /// For whom a request is, if it may be made.
-    fn may(&mut self, request: &Request, now: DateTime<Utc>) -> Result<String, Response> {
+    fn may(&mut self, request: &Request, now: DateTime<Utc>) -> Result<String, Box<Response>> {
         let Some(issued) = self.tokens.of(request, now) else {
-            return Err(error(401, "authError", "Invalid Credentials"));
+            return Err(Box::new(error(401, "authError", "Invalid Credentials")));
         };
         let mut scopes = Self::scopes(request).iter();
         if !scopes.any(|it| issued.scopes.contains(&format!("{SCOPE}{it}"))) {
             let text = "Request had insufficient authentication scopes.";
-            return Err(error(403, "insufficientPermissions", text));
+            return Err(Box::new(error(403, "insufficientPermissions", text)));
         }
         let subject = issued.subject.clone().unwrap_or_default();
         if !request.uri().path().starts_with("/gmail/") && !self.admins.contains(&subject) {
             let text = "Not Authorized to access this resource/api";
-            return Err(error(403, "forbidden", text));
+            return Err(Box::new(error(403, "forbidden", text)));
         }
         if let Some((left, reason)) = &mut self.quirks.throttle
             && *left > 0
         {
             *left -= 1;
-            return Err(error(403, reason, "Quota exceeded for quota metric 'Queries'."));
+            return Err(Box::new(error(403, reason, "Quota exceeded for quota metric 'Queries'.")));
         }
         Ok(subject)
     }
@@ -390,7 +390,7 @@ impl Google {
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let body = match body(request) {
             Ok(body) => body,
-            Err(refused) => return refused,
+            Err(refused) => return *refused,
         };
         match parts.as_slice() {
             ["admin", "directory", "v1", "users", rest @ ..] => {
@@ -487,7 +487,7 @@ impl FakeApi for Google {
         } else {
             match self.may(request, now) {
                 Ok(subject) => self.route(request, &subject, now),
-                Err(refused) => refused,
+                Err(refused) => *refused,
             }
         };
         response.headers_mut().insert("vary", HeaderValue::from_static("Origin"));
@@ -528,9 +528,10 @@ fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-fn body(request: &Request) -> Result<Value, Response> {
+fn body(request: &Request) -> Result<Value, Box<Response>> {
     if request.body().is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(request.body()).map_err(|_| error(400, "parseError", "Parse Error"))
+    serde_json::from_slice(request.body())
+        .map_err(|_| Box::new(error(400, "parseError", "Parse Error")))
 }

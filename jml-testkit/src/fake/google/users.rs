@@ -68,14 +68,14 @@ impl Google {
     }
 
     /// The user that a key names, or how Google says that there is none.
-    fn named(&self, key: &str) -> Result<String, Response> {
+    fn named(&self, key: &str) -> Result<String, Box<Response>> {
         if let Some(id) = self.user_id(key) {
             return Ok(id);
         }
         if self.deleted.iter().any(|(id, (user, _))| id == key || user.email() == key) {
-            return Err(error(400, "badRequest", "Type not supported: userKey"));
+            return Err(Box::new(error(400, "badRequest", "Type not supported: userKey")));
         }
-        Err(missing("userKey"))
+        Err(Box::new(missing("userKey")))
     }
 
     pub(super) fn route_users(
@@ -95,7 +95,7 @@ impl Google {
         let [key, rest @ ..] = rest else { return nothing() };
         let id = match self.named(key) {
             Ok(id) => id,
-            Err(refused) => return refused,
+            Err(refused) => return *refused,
         };
         let young = self
             .users
@@ -119,10 +119,10 @@ impl Google {
         let shown = self.users.get(id).map(|user| self.shown(id, user));
         let Some(user) = self.users.get_mut(id) else { return missing("userKey") };
         let list = |kind: &str, items: Vec<Value>| {
-            let mut body = value!({ "kind": kind, "etag": "\"e\"" });
-            if !items.is_empty() {
-                body["items"] = Value::Array(items);
-            }
+            let body = match items.is_empty() {
+                true => value!({ "kind": kind, "etag": "\"e\"" }),
+                false => value!({ "kind": kind, "etag": "\"e\"", "items": items }),
+            };
             json(200, &body)
         };
         match (request.method(), rest) {
@@ -219,7 +219,9 @@ impl Google {
             let kept = self.deleted.iter().filter(|(_, (_, at))| *at > late);
             kept.map(|(id, (user, at))| {
                 let mut shown = self.shown(id, user);
-                shown["deletionTime"] = time(*at).into();
+                if let Value::Object(shown) = &mut shown {
+                    shown.insert("deletionTime".into(), time(*at).into());
+                }
                 (id.clone(), shown)
             })
             .collect()
@@ -280,7 +282,7 @@ impl Google {
         }
         let mut profile = Map::new();
         if let Err(refused) = write(&mut profile, body) {
-            return refused;
+            return *refused;
         }
         self.made += 1;
         let id = self.add_user(profile, now);
@@ -308,7 +310,7 @@ impl Google {
         }
         let old = user.email().to_owned();
         if let Err(refused) = write(&mut user.profile, body) {
-            return refused;
+            return *refused;
         }
         let email = user.email().to_owned();
         if email != old {
@@ -380,17 +382,21 @@ fn condition(text: &str) -> Option<(String, String)> {
 }
 
 /// Writes what a body names: objects are merged, lists replaced, and nothing or an empty text clears.
-fn write(profile: &mut Map<String, Value>, body: &Value) -> Result<(), Response> {
+fn write(profile: &mut Map<String, Value>, body: &Value) -> Result<(), Box<Response>> {
     for (name, given) in body.as_object().into_iter().flatten() {
         if !WRITABLE.contains(&name.as_str()) {
             continue;
         }
         if LISTS.contains(&name.as_str()) {
             if !given.is_null() && !given.is_array() {
-                return Err(error(400, "invalid", &format!("Invalid Input: {name}")));
+                return Err(Box::new(error(400, "invalid", &format!("Invalid Input: {name}"))));
             }
             if given.to_string().len() > 2_048 {
-                return Err(error(400, "invalid", &format!("Invalid Input: {name} is too long")));
+                return Err(Box::new(error(
+                    400,
+                    "invalid",
+                    &format!("Invalid Input: {name} is too long"),
+                )));
             }
         }
         let empty = given.is_null()
