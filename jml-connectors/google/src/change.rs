@@ -152,16 +152,18 @@ impl Google {
 
     async fn delete(&self, cx: &Cx, id: &AccountId) -> Result<Outcome> {
         let user = self.user(cx, id).await?;
-        let transfers = self.transfers(cx, user.id.as_str()).await?;
-        if let Some(running) = transfers.iter().find(|it| it.is_running()) {
-            let text = format!(
-                "transfer `{}` still runs; what it has not moved would be lost",
-                running.id
-            );
-            return Err(Error::new(ErrorKind::Conflict, text).with_retry(RetryAdvice::Backoff));
-        }
+        self.nothing_moves(cx, user.id.as_str()).await?;
         self.directory.send(cx, requests::delete(id.as_str())).await?;
         Ok(Outcome::changed())
+    }
+
+    /// Refuses to take the ground from under a transfer that runs.
+    async fn nothing_moves(&self, cx: &Cx, user: &str) -> Result<()> {
+        let transfers = self.transfers(cx, user).await?;
+        let Some(running) = transfers.iter().find(|it| it.is_running()) else { return Ok(()) };
+        let text =
+            format!("transfer `{}` still runs; what it has not moved could be lost", running.id);
+        Err(Error::new(ErrorKind::Conflict, text).with_retry(RetryAdvice::Backoff))
     }
 
     /// A licence that is looked after.
@@ -225,6 +227,8 @@ impl Google {
             return Err(Error::new(ErrorKind::NotFound, text));
         };
         let email = self.user(cx, id).await?.primary_email;
+        // Documents and mail hang on it.
+        self.nothing_moves(cx, user).await?;
         self.licensing.send(cx, requests::withdraw(place, &email)).await?;
         Ok(Outcome::changed())
     }

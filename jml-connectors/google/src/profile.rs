@@ -10,19 +10,19 @@ use serde_json::{Map, Value, json};
 
 /// Where each attribute lies: a list, which of its entries, and the member of that.
 pub(crate) const FIELDS: Fields = Fields(&[
-    ("given_name", "name//givenName"),
-    ("family_name", "name//familyName"),
-    ("title", "organizations//title"),
-    ("department", "organizations//department"),
-    ("cost_center", "organizations//costCenter"),
-    ("employee_type", "organizations//description"),
-    ("office", "organizations//location"),
-    ("manager", "relations/manager/value"),
-    ("work_phone", "phones/work/value"),
-    ("mobile_phone", "phones/mobile/value"),
-    ("org_unit", "orgUnitPath//"),
-    ("recovery_email", "recoveryEmail//"),
-    ("recovery_phone", "recoveryPhone//"),
+    ("given_name", "name..givenName"),
+    ("family_name", "name..familyName"),
+    ("title", "organizations..title"),
+    ("department", "organizations..department"),
+    ("cost_center", "organizations..costCenter"),
+    ("employee_type", "organizations..description"),
+    ("office", "organizations..location"),
+    ("manager", "relations.manager.value"),
+    ("work_phone", "phones.work.value"),
+    ("mobile_phone", "phones.mobile.value"),
+    ("org_unit", "orgUnitPath.."),
+    ("recovery_email", "recoveryEmail.."),
+    ("recovery_phone", "recoveryPhone.."),
 ]);
 
 /// The custom type of the external id that marks a user who was made ahead of the first day.
@@ -33,8 +33,8 @@ const ROOT: &str = "/";
 
 /// The parts of a place.
 fn parts(place: &'static str) -> (&'static str, &'static str, &'static str) {
-    let (list, rest) = place.split_once('/').unwrap_or((place, ""));
-    let (kind, member) = rest.split_once('/').unwrap_or((rest, ""));
+    let (list, rest) = place.split_once('.').unwrap_or((place, ""));
+    let (kind, member) = rest.split_once('.').unwrap_or((rest, ""));
     (list, kind, member)
 }
 

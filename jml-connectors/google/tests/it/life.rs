@@ -256,3 +256,36 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
         }
     }
 }
+
+/// Made before the first day, with what is prepared; nobody gets in until then.
+#[tokio::test]
+async fn a_new_colleague_waits_suspended_for_the_first_day() {
+    let policy = POLICY.replace("t: { user_name: login,", "t: { user_name: login, days_before: 7,");
+    let place = Place::new(None);
+    let mut life = life(&place, &policy);
+    life.hire(ADA, start().date_naive() + chrono::TimeDelta::days(3));
+    life.settle().await;
+    let status = |state: jml_core::account::AccountState| state.status;
+    let before = life.account("E1", "ada@corp.test").await.map(status);
+    assert_eq!(before, Some(AccountStatus::Staged));
+    place.clock.advance(chrono::TimeDelta::days(3));
+    life.settle().await;
+    let after = life.account("E1", "ada@corp.test").await.map(status);
+    assert_eq!(after, Some(AccountStatus::Active));
+    assert_eq!(ada(&place).1, texts(&["group/0engineers", "role/31002"]));
+    assert_eq!(place.fake().with(|api| api.made), 2);
+}
+
+/// A transfer takes an hour. The licence waits for it, whatever plan is under way by then.
+#[tokio::test]
+async fn a_licence_stays_as_long_as_documents_move() {
+    let place = Place::new(None);
+    place.fake().with(|api| api.quirks.transfer_ms = 3_600_000);
+    let mut life = a_year(&place, POLICY).await;
+    leaves(&mut life);
+    life.settle().await;
+    let journal = life.journal().await;
+    assert!(journal.contains("what it has not moved could be lost"), "{journal}");
+    assert!(life.account("E1", "ada@corp.test").await.unwrap().left().is_empty());
+    assert_eq!(place.fake().with(|api| api.transfers.len()), 1);
+}
