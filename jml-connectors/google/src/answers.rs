@@ -300,3 +300,31 @@ pub(crate) fn classify(failure: &Failure<'_>) -> Option<Verdict> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_auto_reply_holds_between_its_milliseconds() {
+        let now: DateTime<Utc> = "2026-03-02T08:00:00Z".parse().unwrap();
+        let at = |hours: i64| (now.timestamp_millis() + hours * 3_600_000).to_string();
+        for (start, end, on) in [
+            (None, None, true),
+            (Some(at(-1)), Some(at(1)), true),
+            (Some(at(1)), None, false),
+            (None, Some(at(-1)), false),
+            (Some("0".to_owned()), Some("0".to_owned()), true),
+        ] {
+            let vacation = Vacation {
+                enable_auto_reply: true,
+                response_body_html: "gone".to_owned(),
+                start_time: start,
+                end_time: end,
+                ..Vacation::default()
+            };
+            assert_eq!(vacation.text(now), on.then_some("gone"), "{vacation:?}");
+        }
+        assert_eq!(Vacation::default().text(now), None);
+    }
+}

@@ -180,7 +180,8 @@ impl Google {
         self.descriptor.check_mutable(key)?;
         let user = number(id)?;
         if key.kind == self.kinds.group {
-            self.directory.send(cx, requests::join(key.id.as_str(), user)).await?;
+            let email = self.user(cx, id).await?.primary_email;
+            self.directory.send(cx, requests::join(key.id.as_str(), &email)).await?;
             return Ok(Outcome::changed());
         }
         if key.kind == self.kinds.role {

@@ -73,6 +73,7 @@ pub struct Google {
     mailboxes: bool,
     descriptor: Descriptor,
     kinds: Kinds,
+    customer: String,
     skus: BTreeMap<EntitlementId, Sku>,
     /// Ids by address, from the last listing of accounts: licences are listed by address. Who is not in here
     /// is asked for.
@@ -120,26 +121,30 @@ impl Google {
             mailboxes: true,
             descriptor,
             kinds,
+            customer: String::new(),
             skus: BTreeMap::new(),
             names: Mutex::default(),
         })
     }
 
-    /// The same with a licence that it looks after, as `licence/PRODUCT:SKU`: Google lists holders by licence,
-    /// and not the licences that there are.
+    /// The same with licences that it looks after: product, SKU, title. They are `licence/PRODUCT:SKU`. Google
+    /// lists who has a licence, and not the licences that there are. `customer` is the customer's id
+    /// (`C00000000`), which licences are listed with.
     /// <https://developers.google.com/workspace/admin/licensing/v1/how-tos/products>
     ///
     /// # Errors
     /// [`SetupError::Id`].
-    pub fn with_licence(
+    pub fn with_licences<'a>(
         mut self,
-        product: &str,
-        sku: &str,
-        title: &str,
+        customer: impl Into<String>,
+        licences: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
     ) -> std::result::Result<Self, SetupError> {
-        let id = EntitlementId::new(format!("{product}:{sku}"))?;
-        let (product, sku, title) = (product.to_owned(), sku.to_owned(), title.to_owned());
-        self.skus.insert(id, Sku { product, sku, title });
+        self.customer = customer.into();
+        for (product, sku, title) in licences {
+            let id = EntitlementId::new(format!("{product}:{sku}"))?;
+            let (product, sku, title) = (product.to_owned(), sku.to_owned(), title.to_owned());
+            self.skus.insert(id, Sku { product, sku, title });
+        }
         Ok(self)
     }
 
@@ -343,7 +348,7 @@ impl Google {
             self.skus.iter().skip_while(|(id, _)| place.is_some_and(|it| it != id.as_str()));
         let (id, sku) = skus.next().ok_or_else(not_ours)?;
         let key = EntitlementKey::new(self.kinds.licence.clone(), id.clone());
-        let first = requests::holders(sku.place(), size);
+        let first = requests::holders(&self.customer, sku.place(), size);
         let (found, token) = self.page::<Licence>(cx, &self.licensing, first, token).await?;
         let mut rows = Vec::new();
         for licence in found {

@@ -104,10 +104,11 @@ pub(crate) fn members(group: &str, size: u32) -> Request {
         .query("maxResults", size.min(200))
 }
 
-/// Puts somebody into a group.
-pub(crate) fn join(group: &str, user: &str) -> Request {
+/// Puts somebody into a group, by address: that is required here.
+/// <https://developers.google.com/workspace/admin/directory/reference/rest/v1/members>
+pub(crate) fn join(group: &str, email: &str) -> Request {
     Request::post(path!["admin", "directory", "v1", "groups", group, "members"])
-        .json(json!({ "id": user, "role": "MEMBER" }))
+        .json(json!({ "email": email, "role": "MEMBER" }))
 }
 
 /// Takes somebody out of a group.
@@ -181,11 +182,11 @@ pub(crate) fn wipe(device: &str) -> Request {
     .json(json!({ "action": "admin_account_wipe" }))
 }
 
-/// Who has a licence.
+/// Who has a licence. `my_customer` is not known here: the customer is `C00000000`.
 /// <https://developers.google.com/workspace/admin/licensing/reference/rest/v1/licenseAssignments>
-pub(crate) fn holders((product, sku): (&str, &str), size: u32) -> Request {
+pub(crate) fn holders(customer: &str, (product, sku): (&str, &str), size: u32) -> Request {
     Request::get(path!["apps", "licensing", "v1", "product", product, "sku", sku, "users"])
-        .query("customerId", "my_customer")
+        .query("customerId", customer)
         .query("maxResults", size)
 }
 
@@ -208,15 +209,12 @@ pub(crate) fn withdraw((product, sku): (&str, &str), email: &str) -> Request {
 /// Applications whose data can be transferred.
 /// <https://developers.google.com/workspace/admin/data-transfer/reference/rest>
 pub(crate) fn applications() -> Request {
-    Request::get(path!["admin", "datatransfer", "v1", "applications"])
-        .query("customerId", "my_customer")
-        .query("maxResults", 500)
+    Request::get(path!["admin", "datatransfer", "v1", "applications"]).query("maxResults", 500)
 }
 
 /// Transfers of what somebody owned.
 pub(crate) fn transfers(from: &str) -> Request {
     Request::get(path!["admin", "datatransfer", "v1", "transfers"])
-        .query("customerId", "my_customer")
         .query("oldOwnerUserId", from)
         .query("maxResults", 500)
 }

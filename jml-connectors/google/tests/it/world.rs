@@ -63,8 +63,11 @@ fn provider(id: &str, url: &str, transport: &Arc<dyn Transport>) -> Google {
     let access = Delegated::over(transport.clone(), &endpoint, ACCOUNT, ADMIN, signer);
     let access = access.expect("a client");
     Google::new(id.parse().expect("an id"), &Hosts::one(url), access)
-        .and_then(|it| it.with_licence("Google-Apps", "1010020027", "Business Starter"))
-        .and_then(|it| it.with_licence("Google-Apps", "1010020020", "Enterprise Plus"))
+        .and_then(|it| {
+            let starter = ("Google-Apps", "1010020027", "Business Starter");
+            let plus = ("Google-Apps", "1010020020", "Enterprise Plus");
+            it.with_licences("C01", [starter, plus])
+        })
         .expect("a connector")
 }
 

@@ -75,10 +75,11 @@ impl Google {
                 )
             }
             (&Method::POST, ["members"]) => {
-                let wanted = body["id"].as_str().or_else(|| body["email"].as_str());
-                let Some(member) = wanted.and_then(|it| self.user_id(it)) else {
-                    return self.no_member();
+                // An id alone is not documented to be enough.
+                let Some(email) = body["email"].as_str() else {
+                    return error(400, "required", "Missing required field: email");
                 };
+                let Some(member) = self.user_id(email) else { return self.no_member() };
                 let role = body["role"].as_str().unwrap_or("MEMBER").to_owned();
                 if !["MEMBER", "MANAGER", "OWNER"].contains(&role.as_str()) {
                     return error(400, "invalid", "Invalid Input: role");
@@ -225,8 +226,8 @@ impl Google {
         };
         match (request.method(), rest) {
             (&Method::GET, ["users"]) => {
-                if !query(request).contains_key("customerId") {
-                    return error(400, "required", "Required parameter: customerId");
+                if query(request).get("customerId").is_none_or(|it| it != "C01") {
+                    return error(400, "invalid", "Invalid customerId");
                 }
                 // In the order of what is shown: addresses.
                 let mut rows: Vec<(String, Value)> = known
