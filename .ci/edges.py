@@ -15,6 +15,7 @@ RULES = {
     "jml-connectors": ({"jml-core", "jml-connector-csv", "jml-connector-local"}, {"clap"}),
     # No connector knows another one, or an engine; what they share is in the kit.
     "jml-connector-entra": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),
+    "jml-connector-google": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),
     "jml-connector-jumpcloud": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),
     "jml-connector-okta": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),
     "jml-connector-scim": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),

@@ -6,6 +6,8 @@ pub use jml_core::provider;
 pub use jml_connector_csv as csv;
 #[cfg(feature = "entra")]
 pub use jml_connector_entra as entra;
+#[cfg(feature = "google")]
+pub use jml_connector_google as google;
 #[cfg(feature = "jumpcloud")]
 pub use jml_connector_jumpcloud as jumpcloud;
 #[cfg(feature = "local")]

@@ -7,6 +7,7 @@
 pub mod acme;
 pub mod entra;
 mod filter;
+pub mod google;
 pub mod jumpcloud;
 pub mod okta;
 pub mod scim;

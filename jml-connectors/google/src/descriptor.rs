@@ -1,0 +1,92 @@
+//! What Google Workspace can do, and what a credential needs for it.
+
+use jml_core::account::{AccountStatus, CredentialClass};
+use jml_core::id::ProviderId;
+use jml_core::provider::{
+    Consistency, Descriptor, EntitlementKind, Idempotency, Limits, MailboxPart, Verb, VerbSupport,
+};
+
+use crate::Kinds;
+use crate::requests;
+
+const USER: &str = "https://www.googleapis.com/auth/admin.directory.user";
+const SECURITY: &str = "https://www.googleapis.com/auth/admin.directory.user.security";
+const GROUP: &str = "https://www.googleapis.com/auth/admin.directory.group";
+const ROLE: &str = "https://www.googleapis.com/auth/admin.directory.rolemanagement";
+const MOBILE: &str = "https://www.googleapis.com/auth/admin.directory.device.mobile";
+const LICENCE: &str = "https://www.googleapis.com/auth/apps.licensing";
+const TRANSFER: &str = "https://www.googleapis.com/auth/admin.datatransfer";
+
+/// What a service account needs when it acts for an administrator.
+pub const ADMIN_SCOPES: [&str; 7] = [USER, SECURITY, GROUP, ROLE, MOBILE, LICENCE, TRANSFER];
+
+/// What it needs when it acts for the user of a mailbox.
+pub const MAILBOX_SCOPES: [&str; 2] = [
+    "https://www.googleapis.com/auth/gmail.settings.basic",
+    "https://www.googleapis.com/auth/gmail.settings.sharing",
+];
+
+/// Permissions for looking.
+const READING: [&str; 7] = [
+    "https://www.googleapis.com/auth/admin.directory.user.readonly",
+    SECURITY,
+    "https://www.googleapis.com/auth/admin.directory.group.readonly",
+    "https://www.googleapis.com/auth/admin.directory.rolemanagement.readonly",
+    "https://www.googleapis.com/auth/admin.directory.device.mobile.readonly",
+    LICENCE,
+    "https://www.googleapis.com/auth/admin.datatransfer.readonly",
+];
+
+pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
+    let needs =
+        |scopes: &[&str]| scopes.iter().fold(VerbSupport::native(), VerbSupport::with_permission);
+    let credentials = |class| Verb::RevokeCredentials(class);
+    Descriptor::new(id, "Google Workspace", env!("CARGO_PKG_VERSION"))
+        .with_kind(kinds.group.clone(), EntitlementKind::many("Group"))
+        .with_kind(kinds.licence.clone(), EntitlementKind::many("Licence"))
+        .with_kind(kinds.role.clone(), EntitlementKind::many("Administrator role"))
+        // An address can be taken only once, so a creation that is sent again finds the first one.
+        .with_verb(Verb::CreateAccount, needs(&[USER]).with_idempotency(Idempotency::CheckFirst))
+        .with_verbs([Verb::UpdateAccount, Verb::DeleteAccount], &needs(&[USER]).emulated())
+        .with_verb(Verb::SetStatus, needs(&[USER, SECURITY]).emulated())
+        .with_verb(credentials(CredentialClass::Sessions), needs(&[SECURITY]))
+        .with_verbs(
+            [
+                CredentialClass::RefreshTokens,
+                CredentialClass::AppPasswords,
+                CredentialClass::MfaFactors,
+            ]
+            .map(credentials),
+            &needs(&[SECURITY]).emulated(),
+        )
+        .with_verb(credentials(CredentialClass::Devices), needs(&[MOBILE]).emulated())
+        .with_verbs([Verb::Grant, Verb::Revoke], &needs(&[GROUP, ROLE, LICENCE]))
+        // Gmail has no shared mailboxes.
+        .with_verbs(
+            [MailboxPart::AutoReply, MailboxPart::Forward, MailboxPart::Delegate]
+                .map(Verb::SetMailbox),
+            &mailboxes(),
+        )
+        .with_verb(
+            Verb::TransferOwnership,
+            needs(&[TRANSFER]).emulated().with_idempotency(Idempotency::CheckFirst),
+        )
+        .reading_with(READING)
+        .with_statuses([
+            AccountStatus::Staged,
+            AccountStatus::Active,
+            AccountStatus::Disabled,
+            AccountStatus::Archived,
+        ])
+        .requiring_all(["given_name", "family_name"])
+        // Writes show in lists and searches after some seconds.
+        .with_consistency(Consistency::Within { ms: 10_000 })
+        // 2,400 queries a minute.
+        .with_limits(Limits::new(4, requests::USERS).with_rate(40, 40))
+        .listing_wide()
+}
+
+/// Mailboxes are changed as their own users, with other scopes than everything else.
+fn mailboxes() -> VerbSupport {
+    MAILBOX_SCOPES.iter().fold(VerbSupport::native().emulated(), VerbSupport::with_permission)
+}

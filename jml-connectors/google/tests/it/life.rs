@@ -1,0 +1,291 @@
+//! A life at a customer: joiner, mover, leaver, through the engine, also when everything goes wrong.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use jml_connector_checks::{Life, Person, agrees, calls, golden, start};
+use jml_core::account::{AccountStatus, CredentialClass, Left};
+use jml_core::journal::RunOutcome;
+use jml_testkit::fake::google::Device;
+use jml_testkit::fake::{Hits, WireFault};
+use serde_json::json;
+
+use crate::suite::papers;
+use crate::world::Place;
+
+const POLICY: &str = r#"
+version: "1"
+sources: [hr]
+attributes:
+  login: { type: text }
+  given: { type: text }
+  family: { type: text }
+  team: { type: text }
+  boss: { type: text }
+entitlements:
+  t/group/0staff: { title: Staff }
+  t/group/0engineers: { title: Engineers }
+  t/group/0sales: { title: Sales }
+  t/licence/Google-Apps:1010020027: { title: Business Starter }
+  t/role/31002: { title: Help desk, sensitivity: sensitive }
+rules:
+  staff: { title: Staff, when: always, grants: [t/group/0staff, t/licence/Google-Apps:1010020027] }
+  engineers: { title: Engineers, when: { eq: { team: engineering } }, grants: [t/group/0engineers, t/role/31002] }
+  sales: { title: Sales, when: { eq: { team: sales } }, grants: [t/group/0sales] }
+accounts:
+  t: { user_name: login, attributes: { given_name: given, family_name: family, department: team } }
+leaver: { manager: boss, transfer_ownership: true }
+modes: { default: full }
+brakes: { max_leavers_share: 100%, max_revokes_share: 100%, max_group_loss_share: 100% }
+"#;
+
+const ADA: Person<'_> = Person {
+    id: "E1",
+    says: &[
+        ("login", "ada@corp.test"),
+        ("given", "Ada"),
+        ("family", "Lovelace"),
+        ("team", "engineering"),
+        ("boss", "E2"),
+    ],
+};
+
+const BOB: Person<'_> = Person {
+    id: "E2",
+    says: &[
+        ("login", "bob@corp.test"),
+        ("given", "Bob"),
+        ("family", "Boss"),
+        ("team", "management"),
+    ],
+};
+
+fn life(place: &Place, policy: &str) -> Life {
+    let mut life = Life::new(Arc::new(place.provider("t")), place.clock.clone(), policy);
+    life.hire(BOB, start().date_naive() - chrono::TimeDelta::days(900));
+    life
+}
+
+/// The id of somebody's user, and what it holds.
+fn who(place: &Place, email: &str) -> (String, BTreeSet<String>) {
+    place.fake().with(|api| {
+        let (id, user) = api.users.iter().find(|(_, it)| it.email() == email).unwrap();
+        let state = crate::world::state(api, id, user);
+        (id.clone(), state.holdings.iter().map(ToString::to_string).collect())
+    })
+}
+
+fn ada(place: &Place) -> (String, BTreeSet<String>) {
+    who(place, "ada@corp.test")
+}
+
+const STAFF: [&str; 2] = ["group/0staff", "licence/Google-Apps:1010020027"];
+
+fn texts(of: &[&str]) -> BTreeSet<String> {
+    STAFF.iter().chain(of).map(ToString::to_string).collect()
+}
+
+/// What somebody collects at work.
+fn works(place: &Place, id: &str) {
+    use jml_core::clock::Clock as _;
+    let now = place.clock.now();
+    place.fake().with(|api| {
+        let user = api.users.get_mut(id).unwrap();
+        user.last_login = Some(now);
+        user.sessions = 2;
+        user.tokens = ["mail.apps.test".to_owned(), "crm.apps.test".to_owned()].into();
+        user.asps = [1, 2].into();
+        (user.enrolled, user.codes) = (true, 10);
+        user.files = ["budget".to_owned(), "roadmap".to_owned()].into();
+        let emails = [user.email().to_owned()].into();
+        api.devices.insert("dphone".into(), Device { emails, status: "APPROVED".into() });
+    });
+}
+
+async fn a_year(place: &Place, policy: &str) -> Life {
+    let mut life = life(place, policy);
+    life.hire(ADA, start().date_naive() - chrono::TimeDelta::days(28));
+    life.settle().await;
+    let (id, held) = ada(place);
+    assert_eq!(held, texts(&["group/0engineers", "role/31002"]));
+    works(place, &id);
+    life.say("E1", "team", "sales");
+    life.settle().await;
+    assert_eq!(ada(place).1, texts(&["group/0sales"]));
+    life
+}
+
+fn leaves(life: &mut Life) {
+    let yesterday = (life.now() - chrono::TimeDelta::days(1)).date_naive();
+    life.last_day("E1", yesterday);
+}
+
+#[tokio::test]
+async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let mut life = a_year(&place, POLICY).await;
+    let (id, bob) = (ada(&place).0, who(&place, "bob@corp.test").0);
+    place.fake().forget();
+    leaves(&mut life);
+    let outcomes = life.settle().await;
+    assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
+    let left = life.account("E1", "ada@corp.test").await.unwrap();
+    assert_eq!(left.status, AccountStatus::Disabled);
+    assert!(left.left().is_empty(), "{:?}", left.left());
+    assert!(life.residuals().await.is_empty());
+    place.fake().with(|api| {
+        let user = &api.users[&id];
+        assert_eq!((user.sessions, user.codes, user.enrolled), (0, 0, false));
+        assert_eq!((user.tokens.len(), user.asps.len(), user.files.len()), (0, 0, 0));
+        assert_eq!(api.users[&bob].files.len(), 2);
+        assert_eq!(api.devices["dphone"].status, "ACCOUNT_WIPED");
+    });
+    let log = calls(&place.fake().requests(), &[(id, "{ada}"), (bob, "{bob}")]);
+    golden(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/leaver.txt"), &log);
+    agrees("google, a leaver", papers.as_ref());
+}
+
+/// What cannot be taken is said, and waits for somebody who mends it.
+#[tokio::test]
+async fn enforced_factors_wait_for_a_person() {
+    let place = Place::new(None);
+    let mut life = a_year(&place, POLICY).await;
+    place.fake().with(|api| api.quirks.enforces_2sv = true);
+    leaves(&mut life);
+    life.round().await;
+    let journal = life.journal().await;
+    assert!(journal.contains("2-Step Verification stays on"), "{journal}");
+    let left = life.account("E1", "ada@corp.test").await.unwrap().left();
+    let factors = Left::Credentials { class: CredentialClass::MfaFactors, count: 1 };
+    assert_eq!(left, [factors].into());
+    place.fake().with(|api| api.quirks.enforces_2sv = false);
+    life.settle().await;
+    let left = life.account("E1", "ada@corp.test").await.unwrap().left();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Mail cannot be answered for somebody who is suspended. It is said, and stops nothing else.
+#[tokio::test]
+async fn an_auto_reply_after_the_block_is_refused_with_what_to_do_instead() {
+    let policy = POLICY.replace("leaver: {", "leaver: { auto_reply: I have left.,");
+    let place = Place::new(None);
+    let mut life = a_year(&place, &policy).await;
+    leaves(&mut life);
+    life.settle().await;
+    let journal = life.journal().await;
+    assert!(journal.contains("make the address a group"), "{journal}");
+    assert!(life.account("E1", "ada@corp.test").await.unwrap().left().is_empty());
+}
+
+/// How often what goes wrong.
+type Storm = Vec<(Hits, u32, WireFault)>;
+
+/// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
+#[tokio::test]
+async fn faults_on_the_way_change_nothing_of_the_end() {
+    let throttled = || {
+        let text = "Quota exceeded for quota metric 'Queries'.";
+        let body = json!({ "error": { "code": 403, "message": text,
+            "errors": [{ "domain": "usageLimits", "reason": "userRateLimitExceeded", "message": text }] } });
+        WireFault::Answer { status: 403, headers: Vec::new(), body: body.to_string() }
+    };
+    let storms: [(&str, Storm); 6] = [
+        ("throttled", vec![(Hits::All, 25, throttled())]),
+        ("out of order", vec![(Hits::All, 20, WireFault::status(503))]),
+        (
+            "answers lost",
+            vec![
+                (Hits::Changes, 12, WireFault::ResetAfter),
+                (Hits::Reads, 9, WireFault::ResetAfter),
+            ],
+        ),
+        ("requests lost", vec![(Hits::Changes, 12, WireFault::ResetBefore)]),
+        (
+            "answers cut",
+            vec![(Hits::Changes, 6, WireFault::Truncate), (Hits::Reads, 6, WireFault::Truncate)],
+        ),
+        (
+            "gateway",
+            vec![
+                (Hits::Changes, 5, WireFault::status(502)),
+                (Hits::Changes, 5, WireFault::ResetAfter),
+            ],
+        ),
+    ];
+    for (name, storm) in storms {
+        for lag in [0, 8_000] {
+            let place = Place::new(None);
+            place.fake().with(|api| {
+                api.quirks.search_lag_ms = lag;
+                api.quirks.creation_ms = lag / 2;
+                api.quirks.unknown_member_is_400 = lag > 0;
+            });
+            let mut life = life(&place, POLICY);
+            life.settle().await;
+            let blow = || {
+                let before = place.fake().fired();
+                for (hits, times, fault) in storm.clone() {
+                    place.fake().inject(hits, times, fault);
+                }
+                before
+            };
+            let fired = blow();
+            life.hire(ADA, (start() - chrono::TimeDelta::days(28)).date_naive());
+            life.settle().await;
+            assert!(place.fake().fired() > fired, "{name}: no fault happened");
+            let (id, held) = ada(&place);
+            assert_eq!(held, texts(&["group/0engineers", "role/31002"]), "{name}");
+            works(&place, &id);
+            blow();
+            life.say("E1", "team", "sales");
+            life.settle().await;
+            assert_eq!(ada(&place).1, texts(&["group/0sales"]), "{name}");
+            blow();
+            leaves(&mut life);
+            life.settle().await;
+            let left = life.account("E1", "ada@corp.test").await.unwrap();
+            assert!(left.left().is_empty(), "{name}: {:?}", left.left());
+            place.fake().with(|api| {
+                assert_eq!((api.users.len(), api.made), (2, 2), "{name}");
+                assert_eq!(api.transfers.len(), 1, "{name}");
+                let user = &api.users[&id];
+                assert_eq!((user.sessions, user.codes, user.files.len()), (0, 0, 0), "{name}");
+            });
+        }
+    }
+}
+
+/// Made before the first day, with what is prepared; nobody gets in until then.
+#[tokio::test]
+async fn a_new_colleague_waits_suspended_for_the_first_day() {
+    let policy = POLICY.replace("t: { user_name: login,", "t: { user_name: login, days_before: 7,");
+    let place = Place::new(None);
+    let mut life = life(&place, &policy);
+    life.hire(ADA, start().date_naive() + chrono::TimeDelta::days(3));
+    life.settle().await;
+    let status = |state: jml_core::account::AccountState| state.status;
+    let before = life.account("E1", "ada@corp.test").await.map(status);
+    assert_eq!(before, Some(AccountStatus::Staged));
+    place.clock.advance(chrono::TimeDelta::days(3));
+    life.settle().await;
+    let after = life.account("E1", "ada@corp.test").await.map(status);
+    assert_eq!(after, Some(AccountStatus::Active));
+    assert_eq!(ada(&place).1, texts(&["group/0engineers", "role/31002"]));
+    assert_eq!(place.fake().with(|api| api.made), 2);
+}
+
+/// A transfer takes an hour. The licence waits for it, whatever plan is under way by then.
+#[tokio::test]
+async fn a_licence_stays_as_long_as_documents_move() {
+    let place = Place::new(None);
+    place.fake().with(|api| api.quirks.transfer_ms = 3_600_000);
+    let mut life = a_year(&place, POLICY).await;
+    leaves(&mut life);
+    life.settle().await;
+    let journal = life.journal().await;
+    assert!(journal.contains("what it has not moved could be lost"), "{journal}");
+    assert!(life.account("E1", "ada@corp.test").await.unwrap().left().is_empty());
+    assert_eq!(place.fake().with(|api| api.transfers.len()), 1);
+}

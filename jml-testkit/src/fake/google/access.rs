@@ -1,0 +1,272 @@
+//! Groups, administrator roles, licences.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde_json::{Value, json as value};
+
+use super::{Google, Group, Request, Response, done, error, json, missing, nothing, query};
+
+impl Google {
+    fn shown_group(id: &str, group: &Group) -> Value {
+        value!({ "kind": "admin#directory#group", "id": id, "etag": "\"e\"", "email": group.email,
+                 "name": group.name, "description": "", "adminCreated": true,
+                 "directMembersCount": group.members.len().to_string() })
+    }
+
+    fn shown_member(&self, id: &str, role: &str) -> Value {
+        let kind = "admin#directory#member";
+        match self.users.get(id) {
+            Some(user) => {
+                let status = if user.is_live() { "ACTIVE" } else { "SUSPENDED" };
+                value!({ "kind": kind, "etag": "\"e\"", "id": id, "role": role, "type": "USER",
+                         "email": user.email(), "status": status })
+            }
+            None => {
+                value!({ "kind": kind, "etag": "\"e\"", "id": id, "role": role, "type": "GROUP" })
+            }
+        }
+    }
+
+    /// The id of a group by id or address.
+    fn group_id(&self, key: &str) -> Option<String> {
+        if self.groups.contains_key(key) {
+            return Some(key.to_owned());
+        }
+        self.groups.iter().find(|(_, it)| it.email == key).map(|(id, _)| id.clone())
+    }
+
+    fn no_member(&self) -> Response {
+        if self.quirks.unknown_member_is_400 {
+            return error(400, "required", "Missing required field: memberKey");
+        }
+        missing("memberKey")
+    }
+
+    pub(super) fn route_groups(
+        &mut self,
+        request: &Request,
+        rest: &[&str],
+        body: &Value,
+    ) -> Response {
+        let method = request.method();
+        let [key, rest @ ..] = rest else {
+            return match *method {
+                Method::GET => self.list_groups(request),
+                _ => nothing(),
+            };
+        };
+        let Some(id) = self.group_id(key) else { return missing("groupKey") };
+        match (method, rest) {
+            (&Method::GET, []) => json(
+                200,
+                &self.groups.get(&id).map(|it| Self::shown_group(&id, it)).unwrap_or_default(),
+            ),
+            (&Method::GET, ["members"]) => {
+                let members = self.groups.get(&id).map(|it| it.members.clone()).unwrap_or_default();
+                let rows = members
+                    .iter()
+                    .map(|(member, role)| (member.clone(), self.shown_member(member, role)));
+                self.page(
+                    request,
+                    ("admin#directory#members", "members"),
+                    rows.collect(),
+                    (200, 200),
+                )
+            }
+            (&Method::POST, ["members"]) => {
+                // An id alone is not documented to be enough.
+                let Some(email) = body["email"].as_str() else {
+                    return error(400, "required", "Missing required field: email");
+                };
+                let Some(member) = self.user_id(email) else { return self.no_member() };
+                let role = body["role"].as_str().unwrap_or("MEMBER").to_owned();
+                if !["MEMBER", "MANAGER", "OWNER"].contains(&role.as_str()) {
+                    return error(400, "invalid", "Invalid Input: role");
+                }
+                let Some(group) = self.groups.get_mut(&id) else { return missing("groupKey") };
+                if group.members.contains_key(&member) {
+                    return error(409, "duplicate", "Member already exists.");
+                }
+                group.members.insert(member.clone(), role.clone());
+                json(200, &self.shown_member(&member, &role))
+            }
+            (_, ["members", member]) => {
+                let Some(member) = self.user_id(member) else { return self.no_member() };
+                let Some(group) = self.groups.get_mut(&id) else { return missing("groupKey") };
+                let Some(role) = group.members.get(&member).cloned() else {
+                    return missing("memberKey");
+                };
+                match *method {
+                    Method::GET => json(200, &self.shown_member(&member, &role)),
+                    Method::DELETE => {
+                        group.members.remove(&member);
+                        done()
+                    }
+                    Method::PUT | Method::PATCH => {
+                        let role = body["role"].as_str().unwrap_or(&role).to_owned();
+                        group.members.insert(member.clone(), role.clone());
+                        json(200, &self.shown_member(&member, &role))
+                    }
+                    _ => nothing(),
+                }
+            }
+            (&Method::GET, ["hasMember", member]) => {
+                let member = self.user_id(member).unwrap_or_default();
+                let has = self.groups.get(&id).is_some_and(|it| it.members.contains_key(&member));
+                json(200, &value!({ "isMember": has }))
+            }
+            _ => nothing(),
+        }
+    }
+
+    fn list_groups(&self, request: &Request) -> Response {
+        let query = query(request);
+        let user = match query.get("userKey") {
+            None if query.get("customer").is_none_or(|it| it != "my_customer") => {
+                return error(400, "badRequest", "Bad Request");
+            }
+            None => None,
+            Some(key) => match self.user_id(key) {
+                Some(id) => Some(id),
+                None => return missing("userKey"),
+            },
+        };
+        let held = |group: &Group| user.as_ref().is_none_or(|id| group.members.contains_key(id));
+        let rows = self.groups.iter().filter(|(_, it)| held(it));
+        let rows = rows.map(|(id, it)| (id.clone(), Self::shown_group(id, it))).collect();
+        self.page(request, ("admin#directory#groups", "groups"), rows, (200, 200))
+    }
+
+    pub(super) fn route_roles(
+        &mut self,
+        request: &Request,
+        rest: &[&str],
+        body: &Value,
+    ) -> Response {
+        let shown = |id: &str, (role, user): &(String, String)| {
+            value!({ "kind": "admin#directory#roleAssignment", "etag": "\"e\"", "roleAssignmentId": id,
+                     "roleId": role, "assignedTo": user, "assigneeType": "user", "scopeType": "CUSTOMER" })
+        };
+        match (request.method(), rest) {
+            (&Method::GET, ["roles"]) => {
+                let rows = self.roles.iter().map(|(id, name)| {
+                    let shown = value!({ "kind": "admin#directory#role", "etag": "\"e\"", "roleId": id,
+                                         "roleName": name, "isSystemRole": true });
+                    (id.clone(), shown)
+                });
+                self.page(request, ("admin#directory#roles", "items"), rows.collect(), (100, 100))
+            }
+            (&Method::GET, ["roleassignments"]) => {
+                let query = query(request);
+                let user = match query.get("userKey") {
+                    None => None,
+                    Some(key) => match self.user_id(key) {
+                        Some(id) => Some(id),
+                        None => return missing("userKey"),
+                    },
+                };
+                let rows = self.assignments.iter().filter(|(_, (role, assigned))| {
+                    user.as_ref().is_none_or(|it| it == assigned)
+                        && query.get("roleId").is_none_or(|it| it == role)
+                });
+                let rows = rows.map(|(id, it)| (id.clone(), shown(id, it))).collect();
+                self.page(request, ("admin#directory#roleAssignments", "items"), rows, (100, 200))
+            }
+            (&Method::POST, ["roleassignments"]) => {
+                let role = body["roleId"].as_str().unwrap_or_default().to_owned();
+                if !self.roles.contains_key(&role) {
+                    return missing("roleId");
+                }
+                let user = body["assignedTo"].as_str().unwrap_or_default();
+                if !self.users.contains_key(user) {
+                    return missing("assignedTo");
+                }
+                let made = (role, user.to_owned());
+                if self.assignments.values().any(|it| *it == made) {
+                    return error(409, "duplicate", "Entity already exists.");
+                }
+                let id = self.number("2");
+                let answer = shown(&id, &made);
+                self.assignments.insert(id, made);
+                json(200, &answer)
+            }
+            (&Method::DELETE, ["roleassignments", id]) => match self.assignments.remove(*id) {
+                Some(_) => done(),
+                None => missing("roleAssignmentId"),
+            },
+            _ => nothing(),
+        }
+    }
+
+    pub(super) fn route_licences(
+        &mut self,
+        request: &Request,
+        rest: &[&str],
+        body: &Value,
+    ) -> Response {
+        let emails: BTreeMap<String, String> =
+            self.users.iter().map(|(id, user)| (id.clone(), user.email().to_owned())).collect();
+        let shown = |product: &str, sku: &str, name: &str, user: &str| {
+            let email = emails.get(user).map(String::as_str).unwrap_or_default();
+            value!({ "kind": "licensing#licenseAssignment", "etags": "\"e\"", "userId": email,
+                     "productId": product, "skuId": sku, "skuName": name })
+        };
+        let [product, rest @ ..] = rest else { return nothing() };
+        let ["sku", sku, rest @ ..] = rest else { return nothing() };
+        let named = |key: &str| self.user_id(key);
+        let user = match rest {
+            ["user", user] => named(user),
+            ["user"] => named(body["userId"].as_str().unwrap_or_default()),
+            _ => None,
+        };
+        let key = ((*product).to_owned(), (*sku).to_owned());
+        let Some(known) = self.skus.get_mut(&key) else {
+            return error(404, "notFound", "Product and SKU combination does not exist.");
+        };
+        match (request.method(), rest) {
+            (&Method::GET, ["users"]) => {
+                if query(request).get("customerId").is_none_or(|it| it != "C01") {
+                    return error(400, "invalid", "Invalid customerId");
+                }
+                // In the order of what is shown: addresses.
+                let mut rows: Vec<(String, Value)> = known
+                    .users
+                    .iter()
+                    .map(|id| {
+                        let email = emails.get(id).cloned().unwrap_or_default();
+                        (email, shown(product, sku, &known.name, id))
+                    })
+                    .collect();
+                rows.sort_by(|a, b| a.0.cmp(&b.0));
+                self.page(request, ("licensing#licenseAssignmentList", "items"), rows, (100, 1_000))
+            }
+            (&Method::GET, ["user", _]) => match user.filter(|id| known.users.contains(id)) {
+                Some(id) => json(200, &shown(product, sku, &known.name, &id)),
+                None => error(404, "notFound", "License assignment not found."),
+            },
+            (&Method::POST, ["user"]) => {
+                let Some(id) = user else { return error(404, "notFound", "User not found.") };
+                if known.users.contains(&id) {
+                    let text = "User already has a license for the specified product and SKU";
+                    return error(412, "conditionNotMet", text);
+                }
+                if known.seats.is_some_and(|seats| known.users.len() >= seats) {
+                    let text =
+                        "There aren't enough available licenses for the specified product-SKU pair";
+                    return error(412, "conditionNotMet", text);
+                }
+                known.users.insert(id.clone());
+                json(200, &shown(product, sku, &known.name, &id))
+            }
+            (&Method::DELETE, ["user", _]) => {
+                if user.is_some_and(|id| known.users.remove(&id)) {
+                    json(200, &value!({}))
+                } else {
+                    error(404, "notFound", "License assignment not found.")
+                }
+            }
+            _ => nothing(),
+        }
+    }
+}
