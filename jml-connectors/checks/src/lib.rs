@@ -1,12 +1,6 @@
 //! What the tests of all built-in connectors share: the suite with its published report, the vendors' own
 //! documents, and a life on a target, from the first day to the last, with and without faults.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::indexing_slicing,
-    reason = "it is for tests"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "it is for tests")]
 
 mod life;
 

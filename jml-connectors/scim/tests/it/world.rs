@@ -136,7 +136,7 @@ fn body_of(account: &AccountState) -> Value {
             "family_name" => body["name"]["familyName"] = value,
             "department" => body[ENTERPRISE]["department"] = value,
             "email" => {
-                body["emails"] = json!([{ "value": value, "type": "work", "primary": true }])
+                body["emails"] = json!([{ "value": value, "type": "work", "primary": true }]);
             }
             other => body[jml_connector_kit::fields::camel(other)] = value,
         }

@@ -143,7 +143,7 @@ fn user(host: &str) -> Value {
     all.push(values("entitlements", &[]));
     all.push(values("roles", &[]));
     all.push(values("x509Certificates", &[]));
-    schema(USER, "User", all, host)
+    schema(USER, "User", &all, host)
 }
 
 fn group(host: &str) -> Value {
@@ -163,7 +163,7 @@ fn group(host: &str) -> Value {
         ],
     );
     let name = with(attribute("displayName", "string", false), "required", true);
-    schema(GROUP, "Group", vec![name, members], host)
+    schema(GROUP, "Group", &[name, members], host)
 }
 
 fn extension(host: &str) -> Value {
@@ -175,10 +175,10 @@ fn extension(host: &str) -> Value {
         false,
         vec![attribute("value", "string", false), reference("$ref", &["User"]), name],
     ));
-    schema(ENTERPRISE, "EnterpriseUser", all, host)
+    schema(ENTERPRISE, "EnterpriseUser", &all, host)
 }
 
-fn schema(id: &str, name: &str, attributes: Vec<Value>, host: &str) -> Value {
+fn schema(id: &str, name: &str, attributes: &[Value], host: &str) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"], "id": id, "name": name,
         "description": name, "attributes": attributes,
