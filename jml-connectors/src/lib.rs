@@ -10,6 +10,8 @@ pub use jml_connector_entra as entra;
 pub use jml_connector_google as google;
 #[cfg(feature = "jumpcloud")]
 pub use jml_connector_jumpcloud as jumpcloud;
+#[cfg(feature = "kit")]
+pub use jml_connector_kit as kit;
 #[cfg(feature = "local")]
 pub use jml_connector_local as local;
 #[cfg(feature = "okta")]

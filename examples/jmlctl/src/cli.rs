@@ -29,6 +29,8 @@ pub(crate) enum Command {
         #[arg(default_value = ".")]
         dir: PathBuf,
     },
+    /// Check every target: does it answer, are the clocks near, may we do what we would do.
+    Doctor,
     /// Play one year of a made-up company and verify the evidence.
     Demo {
         /// Where to write; an earlier demo there is replaced.

@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod audit;
+mod doctor;
 pub(crate) mod evidence;
 mod init;
 mod review;
@@ -37,6 +38,7 @@ pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
     match &cli.command {
         Command::Init { dir } => init::init(dir, cli.json, out),
         Command::Demo { dir } => demo::demo(dir, cli.json, out),
+        Command::Doctor => doctor::doctor(cli, out),
         Command::Plan { when, keeps } => plan(cli, when.at, *keeps, out),
         Command::Explain { person, entitlement, when } => {
             explain_person(cli, person, entitlement.as_deref(), when.at, out)

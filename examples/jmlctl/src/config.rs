@@ -1,10 +1,12 @@
 //! The project's configuration file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::exit::{CONFIG, Failure};
+use crate::targets::TargetConfig;
 
 /// `jml.toml`. Paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +24,9 @@ pub(crate) struct Config {
     pub(crate) evidence: EvidenceConfig,
     /// The local directory.
     pub(crate) local: LocalConfig,
+    /// Targets over the network, by the id that the policy names.
+    #[serde(default)]
+    pub(crate) targets: BTreeMap<String, TargetConfig>,
     #[serde(skip)]
     base: PathBuf,
 }
@@ -64,14 +69,28 @@ impl Config {
             let text = format!("cannot read `{shown}`: {e}; `jmlctl init` writes a project");
             Failure::new(CONFIG, text)
         })?;
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|e| Failure::new(CONFIG, format!("in `{shown}`: {e}")))?;
+        let mut config: Self = toml::from_str(&text).map_err(|e| {
+            let place = e.span().unwrap_or_default();
+            let before = text.get(..place.start).unwrap_or_default();
+            if !text.get(..place.end).unwrap_or_default().contains("[targets") {
+                return Failure::new(CONFIG, format!("in `{shown}`: {e}"));
+            }
+            // The words and the line, and not the text of the line: it may hold a secret that does not
+            // belong there.
+            let line = before.matches('\n').count() + 1;
+            Failure::new(CONFIG, format!("in `{shown}`, line {line}: {}", e.message()))
+        })?;
         if config.version != 1 {
             let text = format!("in `{shown}`: version {} is unknown, write 1", config.version);
             return Err(Failure::new(CONFIG, text));
         }
         config.base = path.parent().unwrap_or(Path::new("")).to_owned();
         Ok(config)
+    }
+
+    /// The folder that paths are relative to.
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
     }
 
     /// A path of the file, from where the program stands.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::executor::block_on;
 use jml_connectors::csv::CsvSource;
+use jml_connectors::kit::Client;
 use jml_connectors::local::LocalDirectory;
+use jml_connectors::scim::Capabilities;
 use jml_core::clock::Clock;
 use jml_core::facts::{Facts, MergeReport};
 use jml_core::id::{CampaignId, ProviderId, SourceId};
@@ -29,6 +31,7 @@ use jml_evidence::{EvidenceStore, SharedStore};
 
 use crate::config::Config;
 use crate::exit::{CONFIG, ERROR, Failure};
+use crate::targets;
 
 /// Names of the documents beside the journal.
 const FACTS: &str = "facts";
@@ -41,6 +44,8 @@ pub(crate) struct Project {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) local: Arc<LocalDirectory>,
     pub(crate) engine: Engine,
+    /// Of SCIM servers, what the configuration says that they can do.
+    pub(crate) scim: BTreeMap<ProviderId, (Client, Capabilities)>,
     /// For writers only.
     pub(crate) evidence: Option<Arc<SharedStore>>,
     pub(crate) facts: Facts,
@@ -88,8 +93,21 @@ impl Project {
         }
         let local = Arc::new(local);
         let provider: Arc<dyn Provider> = local.clone();
+        let mut providers = BTreeMap::from([(id.clone(), provider)]);
+        let mut scim = BTreeMap::new();
+        for (name, target) in &config.targets {
+            let made = targets::connect(name, target, config.base())?;
+            let at = made.provider.descriptor().id.clone();
+            if at == id {
+                return Err(wrong(format!("`{name}` is the local directory's name too")));
+            }
+            if let Some(told) = made.scim {
+                scim.insert(at.clone(), told);
+            }
+            providers.insert(at, made.provider);
+        }
         let ports = Ports {
-            providers: BTreeMap::from([(id, provider)]),
+            providers,
             journal: store.clone(),
             clock,
             people: Arc::new(Silent),
@@ -119,6 +137,7 @@ impl Project {
             store,
             local,
             engine,
+            scim,
             evidence,
             facts,
             facts_version,

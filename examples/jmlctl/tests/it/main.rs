@@ -5,6 +5,7 @@ mod crash;
 mod evidence;
 mod feed;
 mod flow;
+mod targets;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -157,7 +157,9 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
     for (name, storm) in storms() {
-        for lag in [0, 20_000] {
+        // Late reads once: each makes the engine wait through a window of a minute.
+        let lags: &[i64] = if name == "answers lost" { &[0, 20_000] } else { &[0] };
+        for lag in lags.iter().copied() {
             let place = Place::new(None);
             place.fake().with(|api| api.quirks.lag_ms = lag);
             let blow = || {
