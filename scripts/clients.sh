@@ -2,7 +2,8 @@
 # The vendors' own clients, and a public SCIM tester, on the fakes of jml-testkit.
 #   scripts/clients.sh install FOLDER   makes a Python environment with pinned versions
 #   scripts/clients.sh check FOLDER     starts the fakes, runs every client, stops the fakes by pid
-# JumpCloud publishes no Python client that installs today; its fake is held against its documents only.
+# JumpCloud's own Python client is not in the index, and the one that somebody else published there makes no users; its
+# fake is held against JumpCloud's documents only.
 set -euo pipefail
 verb=${1:?install or check} folder=${2:?a folder}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -7,7 +7,7 @@ mod life;
 use std::path::{Path, PathBuf};
 
 use jml_testkit::conformance::Harness;
-use jml_testkit::fake::{Hits, Recorded, WireFault};
+use jml_testkit::fake::{Fake, FakeApi, Hits, Recorded, WireFault};
 use jml_testkit::openapi::Documents;
 
 pub use life::{Life, Person};
@@ -23,6 +23,36 @@ pub fn documents(names: &[(&str, &'static str)]) -> Option<Documents> {
     }
     let files = names.iter().map(|(name, base)| (folder.join(format!("{name}.json")), *base));
     Some(Documents::read(files).unwrap_or_else(|e| panic!("{e}")))
+}
+
+/// The documents of one place of a test. When the place is done, everything must have agreed.
+#[derive(Debug)]
+pub struct Watched(Option<Documents>);
+
+impl Watched {
+    /// These documents, or those that `read` gives.
+    #[must_use]
+    pub fn new(given: Option<&Documents>, read: impl FnOnce() -> Option<Documents>) -> Self {
+        Self(given.cloned().or_else(read))
+    }
+
+    /// A fake that is watched by them.
+    #[must_use]
+    pub fn watch<A: FakeApi>(&self, fake: Fake<A>) -> Fake<A> {
+        match &self.0 {
+            Some(documents) => fake.watched(documents.clone()),
+            None => fake,
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(documents) = self.0.as_ref().filter(|_| !std::thread::panicking()) {
+            let tally = documents.tally();
+            assert!(tally.problems.is_empty(), "{tally}");
+        }
+    }
 }
 
 /// Says what was held against the documents, and fails if something does not agree.

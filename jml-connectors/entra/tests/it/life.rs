@@ -156,11 +156,12 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
 
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
+    let papers = papers();
     for (name, storm) in storms() {
         // Late reads once: each makes the engine wait through a window of a minute.
         let lags: &[i64] = if name == "answers lost" { &[0, 20_000] } else { &[0] };
         for lag in lags.iter().copied() {
-            let place = Place::new(None);
+            let place = Place::new(papers.as_ref());
             place.fake().with(|api| api.quirks.lag_ms = lag);
             let blow = || {
                 for (hits, times, fault) in storm.clone() {
@@ -177,4 +178,5 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             nothing_is_left(&place, &life, name).await;
         }
     }
+    agrees("entra, faults", papers.as_ref());
 }

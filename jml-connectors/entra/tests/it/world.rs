@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jml_connector_checks::start;
+use jml_connector_checks::{Watched, start};
 use jml_connector_entra::Entra;
 use jml_connector_kit::auth::{ClientAuth, ClientCredentials, TokenAuth};
 use jml_connector_kit::fields::{from_json, to_json};
@@ -45,6 +45,8 @@ pub(crate) struct Place {
     pub(crate) server: Server<Api>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) client: Client,
+    /// What is sent there has to agree with the documents.
+    _watched: Watched,
 }
 
 impl Place {
@@ -58,10 +60,8 @@ impl Place {
         api.apps.entry("app-crm".into()).or_default().name = "Customer records".into();
         api.role_definitions.insert(READER.into(), "Directory Readers".into());
         let fake = Fake::new(api, clock.clone());
-        let fake = match documents {
-            Some(documents) => fake.watched(documents.clone()),
-            None => fake,
-        };
+        let watched = Watched::new(documents, crate::suite::papers);
+        let fake = watched.watch(fake);
         let server = fake.serve().expect("a free port");
         let transport = Arc::new(ReqwestTransport::new().expect("TLS"));
         let url = format!("{}/tenant/oauth2/v2.0/token", server.url());
@@ -71,7 +71,7 @@ impl Place {
         let source = ClientCredentials::new(endpoint, url, "jml", scope, auth);
         let client = Client::over(&format!("{}/v1.0", server.url()), transport).expect("a client");
         let client = client.authenticated(TokenAuth::new(source));
-        Self { server, clock, client }
+        Self { server, clock, client, _watched: watched }
     }
 
     pub(crate) fn fake(&self) -> &Fake<Api> {

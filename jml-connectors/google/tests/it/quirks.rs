@@ -333,7 +333,10 @@ fn the_fake_invites_and_undeletes() {
         base64(&claims.to_string())
     );
     let ask = |method: &str, target: &str, token: &str, body: String| {
-        let request = http::Request::builder().method(method).uri(target);
+        let request = http::Request::builder()
+            .method(method)
+            .uri(target)
+            .header("content-type", "application/json");
         let request = request.header("authorization", format!("Bearer {token}"));
         let response = fake.answer(&request.body(body.into_bytes()).unwrap()).unwrap();
         let status = response.status().as_u16();

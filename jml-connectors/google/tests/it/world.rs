@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jml_connector_checks::{NoKey, start};
+use jml_connector_checks::{NoKey, Watched, start};
 use jml_connector_google::{ADMIN_SCOPES, Delegated, Google, Hosts, MAILBOX_SCOPES};
 use jml_connector_kit::http::{ReqwestTransport, Transport};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass, Mailbox};
@@ -26,6 +26,8 @@ pub(crate) struct Place {
     pub(crate) server: Server<Api>,
     pub(crate) clock: Arc<ManualClock>,
     transport: Arc<dyn Transport>,
+    /// What is sent there has to agree with the documents.
+    _watched: Watched,
 }
 
 impl Place {
@@ -39,13 +41,11 @@ impl Place {
         api.roles.insert("31001".into(), "_GROUPS_ADMIN_ROLE".into());
         api.roles.insert("31002".into(), "_HELP_DESK_ADMIN_ROLE".into());
         let fake = Fake::new(api, clock.clone());
-        let fake = match documents {
-            Some(documents) => fake.watched(documents.clone()),
-            None => fake,
-        };
+        let watched = Watched::new(documents, crate::suite::papers);
+        let fake = watched.watch(fake);
         let server = fake.serve().expect("a free port");
         let transport = Arc::new(ReqwestTransport::new().expect("TLS"));
-        Self { server, clock, transport }
+        Self { server, clock, transport, _watched: watched }
     }
 
     pub(crate) fn fake(&self) -> &Fake<Api> {

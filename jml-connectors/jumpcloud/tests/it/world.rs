@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use jml_connector_checks::start;
+use jml_connector_checks::{Watched, start};
 use jml_connector_jumpcloud::JumpCloud;
 use jml_connector_kit::auth::ApiKey;
 use jml_connector_kit::fields::{from_json, to_json};
@@ -36,6 +36,8 @@ pub(crate) struct Place {
     pub(crate) server: Server<Api>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) client: Client,
+    /// What is sent there has to agree with the documents.
+    _watched: Watched,
 }
 
 impl Place {
@@ -49,15 +51,13 @@ impl Place {
         ];
         assert_eq!(made, [EVERYBODY_IN_SALES, CRM, LAPTOP]);
         let fake = Fake::new(api, clock.clone());
-        let fake = match documents {
-            Some(documents) => fake.watched(documents.clone()),
-            None => fake,
-        };
+        let watched = Watched::new(documents, crate::suite::papers);
+        let fake = watched.watch(fake);
         let server = fake.serve().expect("a free port");
         let transport = Arc::new(ReqwestTransport::new().expect("TLS"));
         let key = ApiKey::new("x-api-key".parse().expect("a name"), KEY.to_owned());
         let client = Client::over(&server.url(), transport).expect("a client").authenticated(key);
-        Self { server, clock, client }
+        Self { server, clock, client, _watched: watched }
     }
 
     pub(crate) fn fake(&self) -> &Fake<Api> {

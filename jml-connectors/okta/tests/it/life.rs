@@ -181,11 +181,12 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             .with_header("x-rate-limit-remaining", "0")
             .with_header("x-rate-limit-reset", reset)
     };
+    let papers = papers();
     let mut storms = storms();
     storms.push(("throttled in Okta's way", vec![(Hits::All, 25, throttled())]));
     for (name, storm) in storms {
         for lag in [0, 8_000] {
-            let place = Place::new(None);
+            let place = Place::new(papers.as_ref());
             place.fake().with(|api| api.quirks.search_lag_ms = lag);
             let mut life = life(&place);
             let blow = || {
@@ -228,4 +229,5 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             });
         }
     }
+    agrees("okta, faults", papers.as_ref());
 }

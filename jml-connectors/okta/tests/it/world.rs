@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jml_connector_checks::{NoKey, start};
+use jml_connector_checks::{NoKey, Watched, start};
 use jml_connector_kit::auth::{ClientAuth, ClientCredentials, TokenAuth};
 use jml_connector_kit::fields::{camel, from_json, snake, to_json};
 use jml_connector_kit::http::{Client, ReqwestTransport};
@@ -26,6 +26,8 @@ pub(crate) struct Place {
     pub(crate) server: Server<Api>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) client: Client,
+    /// What is sent there has to agree with the documents.
+    _watched: Watched,
 }
 
 pub(crate) const SCOPES: [&str; 6] = [
@@ -45,10 +47,8 @@ impl Place {
         let scopes = SCOPES.iter().chain(&["okta.logs.read"]).map(ToString::to_string);
         api.clients.insert("0oajml".into(), scopes.collect());
         let fake = Fake::new(api, clock.clone());
-        let fake = match documents {
-            Some(documents) => fake.watched(documents.clone()),
-            None => fake,
-        };
+        let watched = Watched::new(documents, crate::suite::papers);
+        let fake = watched.watch(fake);
         let server = fake.serve().expect("a free port");
         let transport = Arc::new(ReqwestTransport::new().expect("TLS"));
         let url = format!("{}/oauth2/v1/token", server.url());
@@ -58,7 +58,7 @@ impl Place {
         let source = ClientCredentials::new(endpoint, url, "0oajml", scope, auth);
         let client = Client::over(&server.url(), transport).expect("a client");
         let client = client.authenticated(TokenAuth::new(source));
-        Self { server, clock, client }
+        Self { server, clock, client, _watched: watched }
     }
 
     pub(crate) fn fake(&self) -> &Fake<Api> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jml_connector_checks::start;
+use jml_connector_checks::{Watched, start};
 use jml_connector_kit::auth::Bearer;
 use jml_connector_kit::fields::{from_json, to_json};
 use jml_connector_kit::http::{Client, ReqwestTransport};
@@ -27,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) client: Client,
     pub(crate) able: Capabilities,
+    /// What is sent there has to agree with the documents.
+    _watched: Watched,
 }
 
 /// A server that has everything.
@@ -69,16 +71,14 @@ impl Place {
         let mut api = Api::new(TOKEN, &["engineers", "sales", "staff"], start());
         api.quirks = quirks;
         let fake = Fake::new(api, clock.clone());
-        let fake = match documents {
-            Some(documents) => fake.watched(documents.clone()),
-            None => fake,
-        };
+        let watched = Watched::new(documents, crate::suite::papers);
+        let fake = watched.watch(fake);
         let server = fake.serve().expect("a free port");
         let transport = Arc::new(ReqwestTransport::new().expect("TLS"));
         let url = format!("{}/scim/v2", server.url());
         let client = Client::over(&url, transport).expect("a client");
         let client = client.authenticated(Bearer::new(TOKEN.to_owned()));
-        Self { server, clock, client, able }
+        Self { server, clock, client, able, _watched: watched }
     }
 
     pub(crate) fn fake(&self) -> &Fake<Api> {
