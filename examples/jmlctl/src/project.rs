@@ -271,9 +271,19 @@ fn secret<T>(
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let (key, text) = make()?;
-            write_secret(path, text.as_bytes())
-                .map_err(|e| Failure::new(ERROR, format!("key file `{shown}`: {e}")))?;
-            Ok(key)
+            let fail = |e: std::io::Error| Failure::new(ERROR, format!("key file `{shown}`: {e}"));
+            // Whole or not at all: a process that is killed here must not leave half a key, and one that
+            // starts at the same time must not lose its own.
+            let fresh = path.with_extension(format!("new-{}", std::process::id()));
+            let _ = fs::remove_file(&fresh);
+            write_secret(&fresh, text.as_bytes()).map_err(fail)?;
+            let linked = fs::hard_link(&fresh, path);
+            fs::remove_file(&fresh).map_err(fail)?;
+            match linked {
+                Ok(()) => Ok(key),
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => secret(path, read, make),
+                Err(e) => Err(fail(e)),
+            }
         }
         Err(e) => Err(Failure::new(CONFIG, format!("key file `{shown}`: {e}"))),
     }

@@ -256,10 +256,12 @@ impl Okta {
         let (user, what) = (id.as_str(), key.id.as_str());
         if key.kind == self.kinds.group {
             let outcome = self.sends(cx, requests::leave(what, user)).await?;
-            let groups: Vec<Group> =
-                self.client.all_linked(cx, requests::of_user(user, "groups")).await?;
+            // What fails from here on fails after the change.
+            let groups = self.client.all_linked(cx, requests::of_user(user, "groups")).await;
+            let groups: Vec<Group> = groups.map_err(partly)?;
             if groups.iter().any(|group| group.id == key.id) {
-                let rules: Vec<Rule> = self.client.all_linked(cx, requests::rules()).await?;
+                let rules = self.client.all_linked(cx, requests::rules()).await;
+                let rules: Vec<Rule> = rules.map_err(partly)?;
                 if let Some(rule) = rules.iter().find(|rule| rule.fills(what, user)) {
                     let text = format!(
                         "the group rule `{}` puts them back; change the rule, the attribute it reads, or \
