@@ -76,7 +76,7 @@ impl Provider for Acme {
         let user = |user| Row::Account(Box::new(self.row(user)));
         let group = |Group { id, title }: Group| {
             let key = EntitlementKey::new(self.2.clone(), id);
-            Row::Entitlement(EntitlementRecord { key, title: title.into() })
+            Row::entitlement(key, title)
         };
         let (it, users, groups) = (&self.0, ["/users", "/next"], ["/groups", "/next"]);
         match asked.scope {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jml_connector_kit::Request;
+use jml_connector_kit::auth::{ExposeSecret as _, unknown_password};
 use jml_core::account::AccountStatus;
 use jml_core::attribute::AttributeValue;
 use jml_core::entitlement::EntitlementKey;
@@ -13,7 +13,7 @@ use jml_core::provider::{
 use serde_json::{Map, Value};
 
 use crate::answers::{Licence, User};
-use crate::{Google, Sku, number, partly, profile, refused, requests};
+use crate::{Google, Sku, number, profile, refused, requests};
 
 impl Google {
     pub(crate) async fn carry_out(&self, cx: &Cx, change: &Change) -> Result<Outcome> {
@@ -60,7 +60,7 @@ impl Google {
         body.insert("suspended".to_owned(), staged.into());
         // Google makes nobody without one. Nobody is to know it: people get in by single sign-on, or by one
         // that an administrator sets.
-        body.insert("password".to_owned(), password()?.into());
+        body.insert("password".to_owned(), unknown_password()?.expose_secret().into());
         body.insert("changePasswordAtNextLogin".to_owned(), true.into());
         let response = self.directory.send(cx, requests::create(body)).await?;
         if response.status() == 202 {
@@ -129,7 +129,7 @@ impl Google {
         let codes = if user.is_live() { self.end_codes(cx, id.as_str()).await } else { Ok(false) };
         let sent = self.directory.send(cx, requests::update(id.as_str(), body)).await;
         if let Err(error) = sent {
-            return Err(if matches!(codes, Ok(true)) { partly(error) } else { error });
+            return Err(if matches!(codes, Ok(true)) { error.partly() } else { error });
         }
         let outcome = Outcome::changed();
         Ok(match codes {
@@ -219,7 +219,7 @@ impl Google {
         if key.kind == self.kinds.role {
             let held = self.roles(cx, user).await?.into_iter().filter(|it| it.role == key.id);
             let each = held.map(|it| requests::unassign(&it.id));
-            return self.each(cx, each.collect()).await;
+            return self.directory.change_each(cx, each.collect()).await;
         }
         // One that is not looked after can be taken all the same.
         let known = self.skus.get(&key.id).map(Sku::place);
@@ -233,27 +233,4 @@ impl Google {
         self.licensing.send(cx, requests::withdraw(place, &email)).await?;
         Ok(Outcome::changed())
     }
-
-    /// Several requests for one change.
-    pub(crate) async fn each(&self, cx: &Cx, requests: Vec<Request>) -> Result<Outcome> {
-        let mut outcome = Outcome::unchanged();
-        for (number, request) in requests.into_iter().enumerate() {
-            match self.directory.send(cx, request).await {
-                Ok(_) => outcome = Outcome::changed(),
-                // Somebody was faster.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) if number > 0 => return Err(partly(error)),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(outcome)
-    }
-}
-
-/// A password that nobody knows.
-fn password() -> Result<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|_| Error::new(ErrorKind::Internal, "the system has no randomness"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

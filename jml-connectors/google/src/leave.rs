@@ -8,7 +8,7 @@ use jml_core::provider::{
 };
 
 use crate::answers::Transfer;
-use crate::{Google, partly, refused, requests};
+use crate::{Google, refused, requests};
 
 impl Google {
     pub(crate) async fn kill(
@@ -27,16 +27,18 @@ impl Google {
             CredentialClass::RefreshTokens => {
                 let tokens = self.tokens(cx, id).await?;
                 let each = tokens.iter().map(|it| requests::take(id, "tokens", &it.client));
-                self.each(cx, each.collect()).await
+                self.directory.change_each(cx, each.collect()).await
             }
             CredentialClass::AppPasswords => {
                 let asps = self.asps(cx, id).await?;
                 let each = asps.iter().map(|it| requests::take(id, "asps", it.code));
-                self.each(cx, each.collect()).await
+                self.directory.change_each(cx, each.collect()).await
             }
             CredentialClass::Devices => {
                 let devices = self.devices(cx, &user).await?;
-                self.each(cx, devices.iter().map(|it| requests::wipe(&it.id)).collect()).await
+                self.directory
+                    .change_each(cx, devices.iter().map(|it| requests::wipe(&it.id)).collect())
+                    .await
             }
             CredentialClass::MfaFactors => {
                 let codes = user.is_live() && self.end_codes(cx, id).await?;
@@ -49,7 +51,7 @@ impl Google {
                         } else {
                             error
                         };
-                        if codes { partly(error) } else { error }
+                        if codes { error.partly() } else { error }
                     })?;
                 }
                 if !codes && !user.enrolled {
@@ -101,7 +103,7 @@ impl Google {
                         other.map_err(off)?;
                     }
                 }
-                client.send(cx, requests::forward(&to)).await.map_err(partly)?;
+                client.send(cx, requests::forward(&to)).await.map_err(Error::partly)?;
             }
             MailboxChange::Delegate(to) => {
                 let to = self.user(cx, to).await?.primary_email;

@@ -18,9 +18,8 @@ use jml_connector_kit::{Client, Request, conclude};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, EntitlementId, IdError, KindId, ProviderId};
 use jml_core::provider::{
-    Applied, Change, Cx, Descriptor, EntitlementRecord, Error, ErrorKind, Health, HoldingRecord,
-    ListRequest, ListScope, MailboxPart, Observation, Outcome, Page, PendingRef, Provider,
-    RefusalReason, Result, Row, Target, Verb,
+    Change, Cx, Descriptor, Error, ErrorKind, Health, ListRequest, ListScope, MailboxPart,
+    Observation, Outcome, Page, PendingRef, Provider, RefusalReason, Result, Row, Target, Verb,
 };
 use serde::de::DeserializeOwned;
 
@@ -253,7 +252,7 @@ impl Google {
         let next = sweep.clone();
         let record = |kind: &KindId, id, title: &str| {
             let key = EntitlementKey::new(kind.clone(), id);
-            Row::Entitlement(EntitlementRecord { key, title: title.into() })
+            Row::entitlement(key, title)
         };
         match sweep.step() {
             Step::Containers { stage: 0, link } => {
@@ -278,7 +277,7 @@ impl Google {
                 let link = (end < self.skus.len()).then(|| end.to_string());
                 next.rows(asked, self.stages(), rows.collect(), link)
             }
-            _ => Err(not_ours()),
+            _ => Err(Sweep::not_ours()),
         }
     }
 
@@ -297,7 +296,10 @@ impl Google {
                 let (found, link) =
                     self.page::<Assignment>(cx, &self.directory, first, link).await?;
                 let rows = found.into_iter().filter(Assignment::is_to_user).map(|it| {
-                    holding(it.assigned_to, EntitlementKey::new(self.kinds.role.clone(), it.role))
+                    Row::holding(
+                        it.assigned_to,
+                        EntitlementKey::new(self.kinds.role.clone(), it.role),
+                    )
                 });
                 return next.rows(asked, self.stages(), rows.collect(), link);
             }
@@ -308,7 +310,7 @@ impl Google {
             Step::Members { stage: 0, container, link } => {
                 self.members(cx, container, size, link).await
             }
-            _ => return Err(not_ours()),
+            _ => return Err(Sweep::not_ours()),
         };
         match result {
             Ok((rows, link)) => next.members(asked, self.stages(), rows, link),
@@ -329,7 +331,7 @@ impl Google {
         let first = requests::members(group, size);
         let (found, link) = self.page::<Member>(cx, &self.directory, first, link).await?;
         let users = found.into_iter().filter(Member::is_user).filter_map(|it| it.id);
-        Ok((users.map(|id| holding(id, key.clone())).collect(), link))
+        Ok((users.map(|id| Row::holding(id, key.clone())).collect(), link))
     }
 
     /// A page of who has a licence, licence by licence. The place is a licence, and a token behind it.
@@ -342,20 +344,20 @@ impl Google {
         let (place, token) = match link {
             None => (None, None),
             Some(link) => {
-                let (id, token) = link.split_once('\n').ok_or_else(not_ours)?;
+                let (id, token) = link.split_once('\n').ok_or_else(Sweep::not_ours)?;
                 (Some(id), Some(token).filter(|it| !it.is_empty()))
             }
         };
         let mut skus =
             self.skus.iter().skip_while(|(id, _)| place.is_some_and(|it| it != id.as_str()));
-        let (id, sku) = skus.next().ok_or_else(not_ours)?;
+        let (id, sku) = skus.next().ok_or_else(Sweep::not_ours)?;
         let key = EntitlementKey::new(self.kinds.licence.clone(), id.clone());
         let first = requests::holders(&self.customer, sku.place(), size);
         let (found, token) = self.page::<Licence>(cx, &self.licensing, first, token).await?;
         let mut rows = Vec::new();
         for licence in found {
             if let Some(account) = self.id_of(cx, &licence.user).await? {
-                rows.push(holding(account, key.clone()));
+                rows.push(Row::holding(account, key.clone()));
             }
         }
         let link = match token {
@@ -376,25 +378,11 @@ fn number(id: &AccountId) -> Result<&str> {
 }
 
 fn entitlement(id: &str) -> Result<EntitlementId> {
-    EntitlementId::new(id).map_err(|_| not_ours())
-}
-
-fn not_ours() -> Error {
-    Error::new(ErrorKind::CursorExpired, "the cursor is of another listing")
+    EntitlementId::new(id).map_err(|_| Sweep::not_ours())
 }
 
 fn refused(text: impl AsRef<str>) -> Error {
     Error::new(ErrorKind::Refused(RefusalReason::Policy), text)
-}
-
-fn holding(account: AccountId, entitlement: EntitlementKey) -> Row {
-    Row::Holding(HoldingRecord { account, entitlement })
-}
-
-/// An error after something was done already.
-fn partly(error: Error) -> Error {
-    let applied = error.applied().join(Applied::Partly);
-    error.with_applied(applied)
 }
 
 #[async_trait]

@@ -15,9 +15,9 @@ use jml_core::account::{AccountState, AccountStatus, CredentialClass};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, IdError, KindId, ProviderId};
 use jml_core::provider::{
-    Applied, Change, ChangePage, Cursor, Cx, Descriptor, Effect, EntitlementRecord, Error,
-    ErrorKind, Health, HoldingRecord, ListRequest, ListScope, Observation, Operation, Outcome,
-    Page, Provider, RefusalReason, Result, Row, SideEffect, Target, Verb, Watermark,
+    Applied, Change, ChangePage, Cursor, Cx, Descriptor, Effect, Error, ErrorKind, Health,
+    HoldingRecord, ListRequest, ListScope, Observation, Operation, Outcome, Page, Provider,
+    RefusalReason, Result, Row, SideEffect, Target, Verb, Watermark,
 };
 use serde::de::DeserializeOwned;
 
@@ -106,12 +106,7 @@ impl JumpCloud {
 
     /// Sends a change.
     async fn sends(&self, cx: &Cx, request: Request) -> Result<Outcome> {
-        let response = self.console.send(cx, self.named(request)).await?;
-        let outcome = Outcome::accepted();
-        Ok(match response.request_id() {
-            Some(id) => outcome.with_remote(id),
-            None => outcome,
-        })
+        self.console.change(cx, self.named(request)).await
     }
 
     async fn user(&self, cx: &Cx, id: &AccountId) -> Result<User> {
@@ -188,7 +183,7 @@ impl JumpCloud {
             Step::Members { stage, container, link } => {
                 // An edge may be two rows.
                 let size = if stage == SYSTEMS { size.div_ceil(2) } else { size };
-                let key: EntitlementKey = container.parse().map_err(|_| not_ours())?;
+                let key: EntitlementKey = container.parse().map_err(|_| Sweep::not_ours())?;
                 let request = match stage {
                     0 => requests::members(key.id.as_str()),
                     _ => requests::bound_users(self.thing(stage)?.0, key.id.as_str()),
@@ -206,7 +201,6 @@ impl JumpCloud {
                     Ok((rows, link))
                 })
             }
-            _ => return Err(not_ours()),
         };
         match result {
             Ok((rows, link)) => next.members(asked, STAGES, rows, link),
@@ -219,22 +213,20 @@ impl JumpCloud {
     /// What a stage behind the groups is about.
     fn thing(&self, stage: usize) -> Result<(&'static str, &KindId)> {
         let kinds = [&self.kinds.app, &self.kinds.system];
-        let at = stage.checked_sub(1).ok_or_else(not_ours)?;
+        let at = stage.checked_sub(1).ok_or_else(Sweep::not_ours)?;
         let what = THINGS.get(at).zip(kinds.get(at));
-        what.map(|(what, kind)| (*what, *kind)).ok_or_else(not_ours)
+        what.map(|(what, kind)| (*what, *kind)).ok_or_else(Sweep::not_ours)
     }
 
     /// Groups, then applications, then devices, then all rights on these.
     async fn entitlements(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
         let sweep = Sweep::resume(asked)?;
         let next = sweep.clone();
-        let record =
-            |key, title: &str| Row::Entitlement(EntitlementRecord { key, title: title.into() });
         match sweep.step() {
             Step::Containers { stage: 0, link } => {
                 let (found, link) =
                     self.page::<Group>(cx, requests::groups(), Shape::Plain, size, link).await?;
-                let rows = found.iter().map(|it| record(it.key(&self.kinds), &it.name));
+                let rows = found.iter().map(|it| Row::entitlement(it.key(&self.kinds), &it.name));
                 next.rows(asked, STAGES + 1, rows.collect(), link)
             }
             Step::Containers { stage, link } => {
@@ -245,11 +237,12 @@ impl JumpCloud {
                 let (found, link) =
                     self.page::<Thing>(cx, requests::list(what), Shape::Sorted, size, link).await?;
                 let rows = found.iter();
-                let rows = rows
-                    .map(|it| record(EntitlementKey::new(kind.clone(), it.id.clone()), it.title()));
+                let rows = rows.map(|it| {
+                    Row::entitlement(EntitlementKey::new(kind.clone(), it.id.clone()), it.title())
+                });
                 next.rows(asked, STAGES + 1, rows.collect(), link)
             }
-            _ => Err(not_ours()),
+            _ => Err(Sweep::not_ours()),
         }
     }
 
@@ -340,17 +333,8 @@ impl JumpCloud {
 
     /// Several requests for one change.
     async fn each(&self, cx: &Cx, requests: Vec<Request>) -> Result<Outcome> {
-        let mut outcome = Outcome::unchanged();
-        for request in requests {
-            match self.sends(cx, request).await {
-                Ok(_) => outcome = Outcome::changed(),
-                // Somebody was faster.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) if outcome.effect == Effect::Changed => return Err(partly(error)),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(outcome)
+        let named = requests.into_iter().map(|it| self.named(it));
+        self.console.change_each(cx, named.collect()).await
     }
 
     async fn carry_out(&self, cx: &Cx, change: &Change) -> Result<Outcome> {
@@ -422,16 +406,6 @@ fn entitlement(id: &str) -> Result<jml_core::id::EntitlementId> {
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn broken(error: IdError) -> Error {
     Error::new(ErrorKind::ContractViolation, error.to_string())
-}
-
-fn not_ours() -> Error {
-    Error::new(ErrorKind::CursorExpired, "the cursor is of another listing")
-}
-
-/// An error after something was done already.
-fn partly(error: Error) -> Error {
-    let applied = error.applied().join(Applied::Partly);
-    error.with_applied(applied)
 }
 
 #[async_trait]

@@ -11,9 +11,9 @@ use jml_core::account::{AccountState, AccountStatus, CredentialClass, Mailbox};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, KindId, ProviderId};
 use jml_core::provider::{
-    Change, Cursor, Cx, Descriptor, Effect, EntitlementKind, EntitlementRecord, Error, ErrorKind,
-    Expect, Idempotency, Limits, ListRequest, ListScope, Observation, Operation, Outcome, Page,
-    Provider, Result, Row, Target, Verb, VerbSupport,
+    Change, Cursor, Cx, Descriptor, Effect, EntitlementKind, Error, ErrorKind, Expect, Idempotency,
+    Limits, ListRequest, ListScope, Observation, Operation, Outcome, Page, Provider, Result, Row,
+    Target, Verb, VerbSupport,
 };
 use rusqlite::Connection;
 use smol_str::SmolStr;
@@ -202,7 +202,7 @@ impl Provider for LocalDirectory {
                 .into_iter()
                 .map(|(key, title)| {
                     let name = key.to_string();
-                    (Row::Entitlement(EntitlementRecord { key, title: SmolStr::new(title) }), name)
+                    (Row::entitlement(key, title), name)
                 })
                 .unzip(),
             _ => return Err(Error::new(ErrorKind::Unsupported, "unknown scope")),

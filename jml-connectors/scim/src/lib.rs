@@ -12,9 +12,9 @@ use jml_core::account::{AccountState, AccountStatus};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, IdError, KindId, ProviderId};
 use jml_core::provider::{
-    Applied, Change, Consistency, Cursor, Cx, Descriptor, EntitlementKind, EntitlementRecord,
-    Error, ErrorKind, Expect, Health, HoldingRecord, Idempotency, Limits, ListRequest, ListScope,
-    Observation, Operation, Outcome, Page, Provider, Result, Row, Target, Verb, VerbSupport,
+    Applied, Change, Consistency, Cursor, Cx, Descriptor, EntitlementKind, Error, ErrorKind,
+    Expect, Health, HoldingRecord, Idempotency, Limits, ListRequest, ListScope, Observation,
+    Operation, Outcome, Page, Provider, Result, Row, Target, Verb, VerbSupport,
 };
 use serde_json::{Map, Value, json};
 
@@ -206,15 +206,6 @@ impl Scim {
         Ok(found.resources.into_iter().find(nobodys))
     }
 
-    async fn sends(&self, cx: &Cx, request: Request) -> Result<Outcome> {
-        let response = self.client.send(cx, request).await?;
-        let outcome = Outcome::accepted();
-        Ok(match response.request_id() {
-            Some(id) => outcome.with_remote(id),
-            None => outcome,
-        })
-    }
-
     /// PATCH, or for a server without it the whole resource with the change in it.
     async fn patch(
         &self,
@@ -225,7 +216,7 @@ impl Scim {
         version: Option<&str>,
     ) -> Result<Outcome> {
         if self.able.patch {
-            return self.sends(cx, requests::patch(what, id, operations, version)).await;
+            return self.client.change(cx, requests::patch(what, id, operations, version)).await;
         }
         let _one_at_a_time = self.whole.lock().await;
         let request = if what == "Groups" { requests::group(id) } else { requests::user(id) };
@@ -238,7 +229,7 @@ impl Scim {
         if body == now.whole() {
             return Ok(Outcome::unchanged());
         }
-        self.sends(cx, requests::replace(what, id, body, version.as_deref())).await
+        self.client.change(cx, requests::replace(what, id, body, version.as_deref())).await
     }
 
     /// What a change comes to as PATCH operations on one resource, where it does.
@@ -292,7 +283,7 @@ impl Scim {
                     }
                 }
             }
-            Operation::DeleteAccount => self.sends(cx, requests::delete(id.as_str())).await,
+            Operation::DeleteAccount => self.client.change(cx, requests::delete(id.as_str())).await,
             other => Err(Error::unsupported(other.verb())),
         }
     }
@@ -416,9 +407,9 @@ impl Provider for Scim {
             }
             ListScope::Entitlements => {
                 let row = |group: Resource| {
-                    let title = group.text("displayName").unwrap_or_default().into();
+                    let title = group.text("displayName").unwrap_or_default();
                     let key = group.key(&self.group)?;
-                    Ok(vec![Row::Entitlement(EntitlementRecord { key, title })])
+                    Ok(vec![Row::entitlement(key, title)])
                 };
                 self.page(cx, asked, "Groups", size, row).await
             }

@@ -235,6 +235,13 @@ impl Error {
         self
     }
 
+    /// The same, after something else of the change was done already: it landed in part, or nobody knows.
+    #[must_use]
+    pub fn partly(self) -> Self {
+        let applied = self.applied().join(Applied::Partly);
+        self.with_applied(applied)
+    }
+
     /// The same, with when to try again.
     #[must_use]
     pub fn with_retry(mut self, retry: RetryAdvice) -> Self {

@@ -94,6 +94,20 @@ pub enum Row {
     Holding(HoldingRecord),
 }
 
+impl Row {
+    /// Something that an account holds.
+    #[must_use]
+    pub const fn holding(account: AccountId, entitlement: EntitlementKey) -> Self {
+        Self::Holding(HoldingRecord { account, entitlement })
+    }
+
+    /// An entitlement with the target's name for it.
+    #[must_use]
+    pub fn entitlement(key: EntitlementKey, title: impl AsRef<str>) -> Self {
+        Self::Entitlement(EntitlementRecord { key, title: SmolStr::new(title) })
+    }
+}
+
 /// Something that an account holds. The account may be one that was made after the accounts were listed, or
 /// one that is not listed at all, such as a group in a group; such rows say nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,9 +10,9 @@ use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, AttributeName, KindId, ProviderId};
 use jml_core::provider::{
     Change, ChangePage, ChangeRow, Consistency, Cursor, Cx, Descriptor, Effect, EntitlementKind,
-    EntitlementRecord, Error, ErrorKind, HoldingRecord, Idempotency, Limits, ListRequest,
-    ListScope, Listing, Observation, Omission, Outcome, Page, PendingRef, Provider, Result, Row,
-    Target, Verb, VerbSupport, Watermark,
+    Error, ErrorKind, HoldingRecord, Idempotency, Limits, ListRequest, ListScope, Listing,
+    Observation, Omission, Outcome, Page, PendingRef, Provider, Result, Row, Target, Verb,
+    VerbSupport, Watermark,
 };
 use smol_str::SmolStr;
 
@@ -217,7 +217,7 @@ impl Provider for Memory {
             ListScope::Entitlements => {
                 let rows = state.catalogue.keys().map(|key| {
                     let title = SmolStr::new(key.id.as_str());
-                    let row = Row::Entitlement(EntitlementRecord { key: key.clone(), title });
+                    let row = Row::entitlement(key.clone(), title);
                     (key.to_string(), row)
                 });
                 Ok(page(rows, after, size))

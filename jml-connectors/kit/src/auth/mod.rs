@@ -2,6 +2,7 @@
 
 mod assertion;
 mod oauth;
+mod password;
 mod simple;
 
 use std::collections::BTreeSet;
@@ -12,7 +13,8 @@ use jml_core::provider::{Cx, Result};
 
 pub use assertion::{AssertionSigner, JwtKey, KeyError};
 pub use oauth::{ClientAuth, ClientCredentials, ServiceAccount, Token, TokenAuth, TokenSource};
-pub use secrecy::SecretString;
+pub use password::unknown_password;
+pub use secrecy::{ExposeSecret, SecretString};
 pub use simple::{ApiKey, Bearer, NoAuth};
 
 /// Puts a credential on requests. Shows it to nobody.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, StatusCode};
-use jml_core::provider::{Applied, Cx, Descriptor, Error, ErrorKind, Health, Quota, Result};
+use jml_core::provider::{
+    Applied, Cx, Descriptor, Effect, Error, ErrorKind, Health, Outcome, Quota, Result,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -146,6 +148,37 @@ impl Client {
             }
             other => other,
         }
+    }
+
+    /// Sends a change, and says that the target accepted it: most do not say whether something changed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn change(&self, cx: &Cx, request: Request) -> Result<Outcome> {
+        let response = self.send(cx, request).await?;
+        let outcome = Outcome::accepted();
+        Ok(match response.request_id() {
+            Some(id) => outcome.with_remote(id),
+            None => outcome,
+        })
+    }
+
+    /// Sends the several requests that one change is made of: [`Effect::Changed`] if there was anything to
+    /// do. What is not found is gone already.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), for the first one that fails; it says whether others went before it.
+    pub async fn change_each(&self, cx: &Cx, requests: Vec<Request>) -> Result<Outcome> {
+        let mut outcome = Outcome::unchanged();
+        for request in requests {
+            match self.send(cx, request).await {
+                Ok(_) => outcome = Outcome::changed(),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if outcome.effect == Effect::Changed => return Err(error.partly()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(outcome)
     }
 
     /// What the credential allows, in the vendor's words; `None` where nobody says, or as long as nothing

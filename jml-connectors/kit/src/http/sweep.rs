@@ -42,7 +42,7 @@ pub struct Sweep {
 
 /// What a walk asks for next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "containers, and what is in them")]
 pub enum Step<'a> {
     /// A page of containers: the first one, or the one behind a link.
     Containers {
@@ -69,8 +69,13 @@ impl Sweep {
     /// [`ErrorKind::CursorExpired`] for a cursor that is no place.
     pub fn resume(asked: &ListRequest) -> Result<Self> {
         let Some(cursor) = &asked.cursor else { return Ok(Self::default()) };
-        serde_json::from_str(&cursor.0)
-            .map_err(|_| Error::new(ErrorKind::CursorExpired, "the cursor is not one of ours"))
+        serde_json::from_str(&cursor.0).map_err(|_| Self::not_ours())
+    }
+
+    /// The error for a cursor that is no place of this walk.
+    #[must_use]
+    pub fn not_ours() -> Error {
+        Error::new(ErrorKind::CursorExpired, "the cursor is not one of ours")
     }
 
     /// What to ask for.
