@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::facts::TaskKey;
 use crate::id::{AccountId, GateId, IdentityId, ProviderId, RunId, StepId};
 use crate::plan::Plan;
-use crate::provider::{Effect, ErrorRecord, IdempotencyKey, Observation};
+use crate::provider::{Effect, ErrorRecord, IdempotencyKey, Observation, PendingRef};
 
 /// The version of the journal format that this crate writes and reads.
 pub const JOURNAL_FORMAT: u16 = 1;
@@ -182,7 +182,8 @@ pub enum Fact {
         /// The key it is sent under.
         key: IdempotencyKey,
     },
-    /// A change was sent and answered.
+    /// A change was sent and answered. Where the target takes its time, there are two: one with
+    /// [`Effect::Pending`], and one when it said that it is done.
     Applied {
         /// Which step.
         step: StepId,
@@ -196,6 +197,9 @@ pub enum Fact {
         /// The target's own id of the request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         remote: Option<SmolStr>,
+        /// Where to ask for the end of it, while the target works on it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pending: Option<PendingRef>,
     },
     /// An attempt failed and will be repeated.
     Deferred {

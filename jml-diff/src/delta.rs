@@ -85,6 +85,15 @@ pub enum AccountLine {
         /// What it should do.
         change: MailboxChange,
     },
+    /// It gets no mail once it is closed, so its mail has to go elsewhere; no call does that.
+    Reroute {
+        /// Which account.
+        account: AccountRef,
+        /// Its name there, which mail is sent to.
+        user_name: SmolStr,
+        /// Who could get it, on the same provider.
+        to: Option<AccountRef>,
+    },
     /// It was closed long ago, and nothing keeps it.
     Delete {
         /// Which.
@@ -113,6 +122,7 @@ impl AccountLine {
             Self::Status { account, .. }
             | Self::Credentials { account, .. }
             | Self::Mailbox { account, .. }
+            | Self::Reroute { account, .. }
             | Self::Delete { account, .. }
             | Self::Transfer { account, .. } => Some(account),
         }
@@ -534,6 +544,12 @@ impl<'a> Work<'a> {
             }
             if rule.convert_mailbox && !mailbox.shared {
                 changes.push(MailboxChange::ConvertToShared);
+            }
+            if !changes.is_empty() && self.world.loses_mail(&at.provider) {
+                let (account, to) = (at.clone(), manager.clone());
+                let user_name = state.user_name.clone();
+                self.out.accounts.push(AccountLine::Reroute { account, user_name, to });
+                changes.clear();
             }
             for change in changes {
                 self.out.accounts.push(AccountLine::Mailbox { account: at.clone(), change });

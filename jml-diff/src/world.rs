@@ -20,6 +20,8 @@ pub struct ProviderFacts {
     pub verbs: BTreeSet<Verb>,
     /// Statuses that an account can have there.
     pub statuses: BTreeSet<AccountStatus>,
+    /// Whether a disabled account still gets mail.
+    pub disabled_keeps_mail: bool,
     /// Attributes that an account cannot be without.
     pub required: BTreeSet<AttributeName>,
     /// Whether everything that it holds was seen. If not, nothing is revoked there.
@@ -74,7 +76,14 @@ impl World {
             let id = descriptor.id.clone();
             let statuses = descriptor.statuses.iter().copied().collect();
             let required = descriptor.required_attributes.iter().cloned().collect();
-            let facts = ProviderFacts { verbs, statuses, required, complete, read_at };
+            let facts = ProviderFacts {
+                verbs,
+                statuses,
+                disabled_keeps_mail: descriptor.disabled_keeps_mail,
+                required,
+                complete,
+                read_at,
+            };
             world.providers.insert(id.clone(), facts);
             let correlator = Correlator::new(&id, people, policy, at);
             for (account, state) in accounts {
@@ -153,6 +162,12 @@ impl World {
     #[must_use]
     pub fn supports(&self, provider: &ProviderId, verb: Verb) -> bool {
         self.providers.get(provider).is_some_and(|facts| facts.verbs.contains(&verb))
+    }
+
+    /// Whether an account there gets no mail once it is disabled.
+    #[must_use]
+    pub fn loses_mail(&self, provider: &ProviderId) -> bool {
+        self.providers.get(provider).is_some_and(|facts| !facts.disabled_keeps_mail)
     }
 
     /// Accounts that belong to nobody known, disputed ones included.

@@ -162,6 +162,16 @@ async fn carry_out(
                 Input::Answered { step, result }
             }));
         }
+        Effect::Poll { step, provider, handle } => {
+            let (connector, cx) = (connector(ports, &provider), Cx::new(ports.clock.clone()));
+            calls.push(Box::pin(async move {
+                let result = match connector {
+                    Ok(connector) => connector.poll(&cx, &handle).await,
+                    Err(error) => Err(error),
+                };
+                Input::Answered { step, result }
+            }));
+        }
         Effect::Ask { gate, stage, panel } => {
             if let Some(what) = machine.plan().gates().get(&gate) {
                 ports.people.ask(&run, &gate, what, stage, &panel);

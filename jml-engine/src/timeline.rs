@@ -91,6 +91,9 @@ fn line<'a>(plan: Option<&Plan>, fact: &'a Fact) -> (Option<&'a StepId>, String)
         Fact::GateExpired { gate: id } => gate(id, 0, "nobody decided in time"),
         Fact::Intended { step, attempt, .. } => of(step, format!("sent, attempt {attempt}")),
         Fact::Applied { step, recovered: true, .. } => of(step, "found done".to_owned()),
+        Fact::Applied { step, pending: Some(handle), .. } => {
+            of(step, format!("the target works on it (`{}`)", handle.0))
+        }
         Fact::Applied { step, .. } => of(step, "answered".to_owned()),
         Fact::Deferred { step, retry_at, error } => {
             of(step, format!("{error}; again at {retry_at}"))

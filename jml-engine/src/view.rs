@@ -96,6 +96,7 @@ fn state(state: &StepState) -> String {
         StepState::Waiting => "waiting".to_owned(),
         StepState::Intended { attempt, .. } => format!("sent, attempt {attempt}"),
         StepState::Applied { .. } => "answered, to be read back".to_owned(),
+        StepState::Pending { since, .. } => format!("the target works on it since {since}"),
         StepState::Backoff { retry_at, parked: true, .. } => {
             format!("out of attempts, tried again at {retry_at}")
         }
@@ -137,7 +138,7 @@ impl Machine {
                 let what = describe(&step.kind);
                 match &at {
                     StepState::Raised => waits.push(format!("{what} ({id})")),
-                    StepState::Backoff { .. } => {
+                    StepState::Backoff { .. } | StepState::Pending { .. } => {
                         waits.push(format!("{what} ({id}): {}", state(&at)));
                     }
                     _ => {}

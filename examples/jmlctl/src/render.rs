@@ -224,6 +224,7 @@ fn account_line(line: &AccountLine) -> String {
         }
         AccountLine::Delete { account, .. } => format!("delete {account}"),
         AccountLine::Mailbox { account, .. } => format!("mailbox of {account}"),
+        AccountLine::Reroute { account, .. } => format!("mail to {account}, elsewhere"),
         AccountLine::Transfer { account, to, .. } => format!("hand over from {account} to {to}"),
         _ => "unknown".to_owned(),
     }

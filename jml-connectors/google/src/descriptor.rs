@@ -84,6 +84,7 @@ pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
         // 2,400 queries a minute.
         .with_limits(Limits::new(4, requests::USERS).with_rate(40, 40))
         .listing_wide()
+        .losing_mail_when_disabled()
 }
 
 /// Mailboxes are changed as their own users, with other scopes than everything else.

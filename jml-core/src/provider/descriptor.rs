@@ -43,6 +43,9 @@ pub struct Descriptor {
     pub disabled_keeps_holdings: bool,
     /// Whether a disabled account can be given something.
     pub disabled_accepts_grants: bool,
+    /// Whether a disabled account still gets mail, and its mailbox takes settings. Where it does not, somebody
+    /// has to send the mail of a leaver elsewhere.
+    pub disabled_keeps_mail: bool,
     /// Whether [`Expect::Version`](super::Expect::Version) is checked by the target.
     pub checks_versions: bool,
     /// Whether [`Provider::changes`](super::Provider::changes) is supported.
@@ -123,6 +126,7 @@ impl Descriptor {
             ]),
             disabled_keeps_holdings: true,
             disabled_accepts_grants: true,
+            disabled_keeps_mail: true,
             checks_versions: false,
             feeds_changes: false,
             listing: Listing::Whole,
@@ -246,6 +250,13 @@ impl Descriptor {
     #[must_use]
     pub const fn refusing_grants_when_disabled(mut self) -> Self {
         self.disabled_accepts_grants = false;
+        self
+    }
+
+    /// The same for a target on which a disabled account gets no mail.
+    #[must_use]
+    pub const fn losing_mail_when_disabled(mut self) -> Self {
+        self.disabled_keeps_mail = false;
         self
     }
 

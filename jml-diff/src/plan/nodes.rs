@@ -349,6 +349,9 @@ impl<'a> Pass<'a> {
                 let reason = Reason::new("mail to somebody who left");
                 self.change(&account.provider, Some(account), op, reason, Rank::Transfer, false);
             }
+            AccountLine::Reroute { account, user_name, to } => {
+                self.reroute(account, user_name, to.as_ref());
+            }
             AccountLine::Delete { account, closed } => {
                 let reason = Reason::new(format!("closed since {}", closed.date_naive()));
                 let op = Operation::DeleteAccount;
@@ -360,6 +363,28 @@ impl<'a> Pass<'a> {
                 self.change(&account.provider, Some(account), op, reason, Rank::Transfer, false);
             }
         }
+    }
+
+    /// A task for whoever looks after mail. What they do is seen on another account, if anywhere.
+    fn reroute(&mut self, account: &AccountRef, user_name: &str, to: Option<&AccountRef>) {
+        let Some(key) = self.key("mail", account) else { return };
+        if self.input.facts.raised_tasks.contains(&key) {
+            return;
+        }
+        let taker = to.map_or_else(|| "somebody".to_owned(), |to| format!("`{to}`"));
+        let title = format!(
+            "`{user_name}` gets no mail on {} once it is closed: give the address to {taker} or to a group",
+            account.provider
+        );
+        let step = TaskStep {
+            key,
+            title: SmolStr::new(title),
+            assignee: Assignee::Queue(format!("administrators of {}", account.provider).into()),
+            due: self.input.at,
+            by_hand: None,
+        };
+        let reason = Reason::new("mail to somebody who left");
+        self.push(What::Other(StepKind::Task(step)), reason, Rank::Courtesy, false);
     }
 
     /// Swaps within an exclusive group, where the target does them in one call. Returns what they cover.

@@ -20,6 +20,9 @@ use super::{Effect, Machine, Recheck, Seen};
 /// Longest wait between two looks at a write that is not visible yet.
 const RECHECK: TimeDelta = TimeDelta::milliseconds(500);
 
+/// Shortest and longest wait between two questions how far a change is.
+const PENDING: [TimeDelta; 2] = [TimeDelta::seconds(1), TimeDelta::minutes(15)];
+
 type Key = (ProviderId, String);
 
 fn key_of(provider: &ProviderId, target: &Target) -> Key {
@@ -130,6 +133,15 @@ impl Machine {
             let Some((provider, target)) = self.where_is(&id) else { continue };
             let key = key_of(&provider, &target);
             let room = self.in_flight(&provider) < self.limit(&provider);
+            if let Some(StepState::Pending { handle, .. }) = self.steps.get(&id) {
+                if room && self.pending.is_empty() {
+                    let handle = handle.clone();
+                    self.busy.insert(id.clone());
+                    self.applying.insert(id.clone(), provider.clone());
+                    return Some(Effect::Poll { step: id, provider, handle });
+                }
+                continue;
+            }
             if let Some(seen) = self.seen.get(&key) {
                 // What was read is still good: nothing was sent to this account since.
                 let what = seen.what.clone();
@@ -291,6 +303,7 @@ impl Machine {
                         account,
                         recovered: true,
                         remote: None,
+                        pending: None,
                     },
                 );
                 self.verified(now, step_id, seen, false);
@@ -441,29 +454,63 @@ impl Machine {
         if let Some((provider, target)) = self.where_is(&id) {
             self.seen.remove(&key_of(&provider, &target));
         }
-        match result {
-            Ok(outcome) => {
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::RateLimited
+        {
+            let wait = match error.retry() {
+                RetryAdvice::After { ms } => millis(ms),
+                _ => TimeDelta::seconds(1),
+            };
+            let until = now + wait;
+            self.note(now, Actor::Engine, Fact::ProviderCooling { provider, until });
+        }
+        let asked = match self.steps.get(&id) {
+            Some(StepState::Pending { handle, since, .. }) => Some((handle.clone(), *since)),
+            _ => None,
+        };
+        match (result, asked) {
+            // It still works on it. The handle is durable already, and a journal is no place for "not yet".
+            (Ok(outcome), Some((handle, since))) if outcome.pending.as_ref() == Some(&handle) => {
+                self.ask_again_later(now, id, since);
+            }
+            // A question that was not answered says nothing about the change.
+            (Err(error), Some((_, since))) if error.retry() != RetryAdvice::Never => {
+                self.ask_again_later(now, id, since);
+            }
+            (Ok(outcome), _) => {
+                match outcome.pending {
+                    Some(_) => {
+                        let next = now + PENDING[0];
+                        self.rechecks.insert(id.clone(), Recheck { first: now, next });
+                    }
+                    None => _ = self.rechecks.remove(&id),
+                }
                 let fact = Fact::Applied {
                     step: id,
                     effect: outcome.effect,
                     account: outcome.account,
                     recovered: false,
                     remote: outcome.remote,
+                    pending: outcome.pending,
                 };
                 self.note(now, Actor::Engine, fact);
             }
-            Err(error) => {
-                if error.kind() == ErrorKind::RateLimited {
-                    let wait = match error.retry() {
-                        RetryAdvice::After { ms } => millis(ms),
-                        _ => TimeDelta::seconds(1),
-                    };
-                    let until = now + wait;
-                    self.note(now, Actor::Engine, Fact::ProviderCooling { provider, until });
-                }
+            (Err(error), asked) => {
+                self.rechecks.remove(&id);
+                // Whoever forgot the change may have made it.
+                let lost = asked.is_some() && error.kind() == ErrorKind::NotFound;
+                let error = if lost { error.with_applied(Applied::Unknown) } else { error };
                 self.fail(now, &id, &error, Failed::ToChange);
             }
         }
+    }
+
+    /// Half as long again as it took so far: what takes days is not asked for every second, and its end is
+    /// seen when it is at most half as old again, or a quarter of an hour.
+    fn ask_again_later(&mut self, now: DateTime<Utc>, id: StepId, since: DateTime<Utc>) {
+        let next = now + ((now - since) / 2).clamp(PENDING[0], PENDING[1]);
+        self.busy.remove(&id);
+        self.rechecks.insert(id, Recheck { first: since, next });
     }
 
     /// An attempt failed. Grants fail for good when nothing helps; what takes away never does, and

@@ -91,10 +91,15 @@ impl Machine {
                 let doubt = state.doubt();
                 *state = StepState::Intended { attempt: *attempt, doubt };
             }
-            Fact::Applied { step, account, recovered, .. } => {
+            Fact::Applied { step, account, recovered, pending, .. } => {
                 let state = self.open_step(step)?;
                 let attempt = state.attempts();
-                *state = StepState::Applied { attempt, recovered: *recovered };
+                *state = match pending {
+                    Some(handle) => {
+                        StepState::Pending { attempt, handle: handle.clone(), since: entry.at }
+                    }
+                    None => StepState::Applied { attempt, recovered: *recovered },
+                };
                 if let Some(account) = account {
                     self.accounts.insert(step.clone(), account.clone());
                 }

@@ -24,8 +24,10 @@ use jml_core::canon::CanonError;
 use jml_core::digest::Digest;
 use jml_core::id::{AccountId, GateId, IdentityId, ProviderId, RunId, StepId};
 use jml_core::journal::{Actor, Decision, Entry, Fact, JOURNAL_FORMAT, RunMode, RunOutcome};
-use jml_core::plan::{Gate, Notice, Plan, TaskStep};
-use jml_core::provider::{Change, Error, Observation, Outcome, Result as ProviderResult, Target};
+use jml_core::plan::{Gate, Notice, Plan, Step, TaskStep};
+use jml_core::provider::{
+    Change, Error, Observation, Outcome, PendingRef, Result as ProviderResult, Target,
+};
 use smol_str::SmolStr;
 
 pub use fold::ReplayError;
@@ -55,6 +57,15 @@ pub enum Effect {
         change: Change,
         /// Which attempt, from 1.
         attempt: u32,
+    },
+    /// Ask how far a change is that the target works on; then hand in [`Input::Answered`].
+    Poll {
+        /// Which step.
+        step: StepId,
+        /// Where.
+        provider: ProviderId,
+        /// What to ask for.
+        handle: PendingRef,
     },
     /// Ask the approvers of a gate. Nothing to hand in until somebody decides.
     Ask {
@@ -103,7 +114,7 @@ pub enum Input {
         /// What was seen.
         result: ProviderResult<Observation>,
     },
-    /// A target answered, or did not.
+    /// A target answered a change or a question how far it is, or did not.
     Answered {
         /// Which step.
         step: StepId,
@@ -254,7 +265,7 @@ struct Seen {
     what: Observation,
 }
 
-/// A write that was not visible when read back.
+/// When to look again: for a write that was not visible when read back, or a change that takes its time.
 #[derive(Debug)]
 struct Recheck {
     first: DateTime<Utc>,
@@ -465,13 +476,14 @@ impl Machine {
             return None;
         }
         let open = self.steps.iter().filter(|(_, state)| state.end().is_none());
-        let retries =
-            open.clone().filter(|(id, _)| !self.busy.contains(*id)).filter_map(|(id, s)| {
-                let at = s.retry_at()?;
-                let provider = self.plan.steps().get(id)?.provider()?;
-                Some(self.cooling.get(provider).map_or(at, |until| at.max(*until)))
-            });
-        let rechecks = open.clone().filter_map(|(id, _)| Some(self.rechecks.get(id)?.next));
+        // Not before the provider may be asked again.
+        let cooled = |id: &StepId, at: DateTime<Utc>| {
+            let provider = self.plan.steps().get(id).and_then(Step::provider);
+            provider.and_then(|it| self.cooling.get(it)).map_or(at, |until| at.max(*until))
+        };
+        let idle = open.clone().filter(|(id, _)| !self.busy.contains(*id));
+        let retries = idle.clone().filter_map(|(id, state)| Some(cooled(id, state.retry_at()?)));
+        let rechecks = idle.filter_map(|(id, _)| Some(cooled(id, self.rechecks.get(id)?.next)));
         let expiries = self.open_gates().map(|(_, gate, state)| {
             state.escalates_at(gate).map_or(gate.expires, |at| at.min(gate.expires))
         });

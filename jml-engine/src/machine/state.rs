@@ -8,7 +8,7 @@ use jml_core::approval::{Panel, Standing};
 use jml_core::id::IdentityId;
 use jml_core::journal::SkipReason;
 use jml_core::plan::{Gate, Stage};
-use jml_core::provider::{Applied, ErrorKind};
+use jml_core::provider::{Applied, ErrorKind, PendingRef};
 use smol_str::SmolStr;
 
 /// Where a step stands, by its journal.
@@ -31,6 +31,15 @@ pub enum StepState {
         attempt: u32,
         /// Whether it was found done instead of answered.
         recovered: bool,
+    },
+    /// The target works on it, and is asked how far it is.
+    Pending {
+        /// Attempts so far.
+        attempt: u32,
+        /// What to ask for.
+        handle: PendingRef,
+        /// Since when.
+        since: DateTime<Utc>,
     },
     /// An attempt failed, and another one will follow.
     Backoff {
@@ -111,6 +120,7 @@ impl StepState {
         match self {
             Self::Intended { attempt, .. }
             | Self::Applied { attempt, .. }
+            | Self::Pending { attempt, .. }
             | Self::Backoff { attempt, .. } => *attempt,
             _ => 0,
         }
@@ -119,7 +129,9 @@ impl StepState {
     /// Attempts after one more failure: a change that was sent is counted already, a read is not.
     pub(super) const fn failures(&self) -> u32 {
         match self {
-            Self::Intended { attempt, .. } | Self::Applied { attempt, .. } => *attempt,
+            Self::Intended { attempt, .. }
+            | Self::Applied { attempt, .. }
+            | Self::Pending { attempt, .. } => *attempt,
             other => other.attempts().saturating_add(1),
         }
     }
@@ -130,6 +142,7 @@ impl StepState {
         matches!(
             self,
             Self::Applied { .. }
+                | Self::Pending { .. }
                 | Self::Intended { doubt: true, .. }
                 | Self::Backoff { doubt: true, .. }
         )

@@ -13,8 +13,8 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use crate::support::{
-    after, gone, grant, joiner, known, leaver, memory, mover, person, plan, revoke, start, step,
-    step_id,
+    after, gone, grant, joiner, known, leaver, memory, mover, person, plan, revoke, slow, start,
+    step, step_id,
 };
 
 #[test]
@@ -26,6 +26,17 @@ fn crash_everywhere() {
             everywhere(&plan, memory, start()).unwrap_or_else(|why| panic!("{name}: {why}"));
     }
     assert!(scenarios >= 200, "{scenarios} scenarios");
+}
+
+/// The same on a target that takes its time for everything.
+#[test]
+fn crash_everywhere_on_a_slow_target() {
+    let mut scenarios = 0;
+    let plans = [("joiner", joiner()), ("mover", mover()), ("leaver", leaver()), ("gone", gone())];
+    for (name, plan) in plans {
+        scenarios += everywhere(&plan, slow, start()).unwrap_or_else(|why| panic!("{name}: {why}"));
+    }
+    assert!(scenarios >= 300, "{scenarios} scenarios");
 }
 
 fn trouble() -> impl Strategy<Value = Trouble> {
@@ -45,11 +56,13 @@ proptest! {
         which in 0_usize..4,
         troubles in proptest::collection::btree_map(0_u32..30, trouble(), 0..4),
         crash in proptest::option::of((0_u32..12, any::<bool>())),
+        takes_its_time in any::<bool>(),
     ) {
         let plan = [joiner(), mover(), leaver(), gone()][which].clone();
-        let calm = Scene::new(&plan, memory(), start());
+        let target = || if takes_its_time { slow() } else { memory() };
+        let calm = Scene::new(&plan, target(), start());
         prop_assert_eq!(calm.run(), Ok(RunOutcome::Clean));
-        let mut scene = Scene::new(&plan, memory(), start());
+        let mut scene = Scene::new(&plan, target(), start());
         for (call, trouble) in troubles {
             scene = scene.troubled(call, trouble);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use jml_core::account::{AccountStatus, CredentialClass, Left};
+use jml_core::account::{AccountStatus, CredentialClass, Left, Mailbox};
 use jml_core::claim::AccessException;
 use jml_core::clock::Clock as _;
 use jml_core::facts::LegalHold;
@@ -350,4 +350,35 @@ fn what_a_wide_listing_does_not_show_is_taken_too() {
         (outcome(&company, &left), certificate.residual)
     };
     assert_eq!(leave_from(true), leave_from(false));
+}
+
+/// Where a closed account gets no mail, an auto-reply on it would answer nobody. Somebody is asked once to
+/// send the mail elsewhere, and nothing that is taken waits for it.
+#[test]
+fn mail_of_somebody_who_left_goes_elsewhere_where_a_closed_account_gets_none() {
+    let rule = "leaver:\n  auto_reply: I have left.\n  forward_to_manager: true\n";
+    let policy = POLICY.replace("leaver:\n", rule);
+    for keeps in [true, false] {
+        let make = |memory: Memory| if keeps { memory } else { memory.losing_mail_when_disabled() };
+        let mut company = Company::with(&policy, &["t"], make, |memory| memory);
+        company.hire("M1", "2025-01-06", &[("team", "red"), ("manager", "")]);
+        company.hire("E1", "2025-01-06", &[("team", "red"), ("manager", "M1")]);
+        company.run();
+        change(&company, |account| account.mailbox = Some(Mailbox::default()));
+        leave(&mut company);
+        let done = company.run();
+        let of = |it: &&jml_engine::RunReport| it.view.identity == person("E1");
+        let plan = done.runs.iter().find(of).unwrap().view.clone();
+        let account = company.account("E1", "t").unwrap();
+        assert_eq!(account.status, AccountStatus::Disabled);
+        let mailbox = account.mailbox.unwrap();
+        assert_eq!((mailbox.auto_reply.is_some(), mailbox.forward_to.is_some()), (keeps, keeps));
+        let asked: Vec<_> =
+            plan.steps.iter().filter(|step| step.what.contains("gets no mail")).collect();
+        assert_eq!(asked.len(), usize::from(!keeps), "{:?}", plan.steps);
+        assert!(asked.iter().all(|step| step.what.contains("give the address to `t:")));
+        assert!(plan.steps.iter().all(|step| step.settled || step.what.contains("gets no mail")));
+        // Nobody is asked twice.
+        assert!(run(&company).is_none());
+    }
 }

@@ -13,6 +13,7 @@ mod lifecycle;
 mod names;
 mod outage;
 
+mod pending;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod previews;

@@ -13,7 +13,7 @@ use jml_core::plan::{
     PlanDraft, PlanHeader, Rank, Reason, Retry, Stage, Step, StepKind,
 };
 use jml_core::policy::{Approvers, StageRule};
-use jml_core::provider::Operation;
+use jml_core::provider::{Operation, Verb};
 use jml_testkit::Memory;
 use jml_testkit::crash::Scene;
 
@@ -215,6 +215,11 @@ pub(crate) fn memory() -> Memory {
         .into_iter()
         .fold(Memory::new(target()), |memory, id| memory.define(key(id)))
         .with_account(old)
+}
+
+/// The same target, when it takes its time for whatever it is asked.
+pub(crate) fn slow() -> Memory {
+    Verb::ALL.into_iter().fold(memory(), |memory, verb| memory.taking(verb, TimeDelta::minutes(4)))
 }
 
 /// A plan on that target, before anything happened.

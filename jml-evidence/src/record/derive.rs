@@ -228,7 +228,7 @@ impl Pass<'_> {
                 body.step = about;
                 self.push(entry, "step.intended", body, hidden);
             }
-            Fact::Applied { step, account, recovered, remote, .. } => {
+            Fact::Applied { step, account, recovered, remote, pending, .. } => {
                 if let Some(account) = account {
                     hidden.push(self.hide(Proof, "account", account)?);
                 }
@@ -236,7 +236,11 @@ impl Pass<'_> {
                     hidden.push(self.hide(Proof, "remote", remote)?);
                 }
                 body.step = self.step(step);
-                body.outcome = Some(status(if *recovered { "recovered" } else { "ok" }));
+                body.outcome = Some(status(match (pending, recovered) {
+                    (Some(_), _) => "pending",
+                    (None, true) => "recovered",
+                    (None, false) => "ok",
+                }));
                 self.push(entry, "step.result", body, hidden);
             }
             Fact::Deferred { step, error, .. } | Fact::Parked { step, error, .. } => {
@@ -461,7 +465,7 @@ fn measures(plan: &Plan, entries: &[Entry]) -> Vec<Measure> {
     let header = plan.header();
     let last = |ids: &BTreeSet<&StepId>, verified: bool| -> Option<DateTime<Utc>> {
         let hits = entries.iter().filter(|entry| match &entry.fact {
-            Fact::Applied { step, .. } => !verified && ids.contains(step),
+            Fact::Applied { step, pending: None, .. } => !verified && ids.contains(step),
             Fact::Verified { step, .. } => verified && ids.contains(step),
             _ => false,
         });

@@ -104,6 +104,11 @@ fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMu
             }
             state.begun.insert(step);
         }
+        ("step.result", Some(step)) if status == Some("pending") => {
+            if !state.begun.contains(step) {
+                odd(format!("step {step} of run {run} is worked on and was never begun"));
+            }
+        }
         ("step.result", Some(step)) => {
             if matches!(status, Some("ok" | "recovered")) {
                 if !state.begun.contains(step) {

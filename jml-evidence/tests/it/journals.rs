@@ -76,7 +76,9 @@ impl Journal {
         self.say(Actor::Engine, Fact::Intended { step: step.clone(), attempt: 1, key });
         let account = Some(after.id.clone());
         let (effect, recovered, remote) = (Effect::Changed, false, None);
-        let applied = Fact::Applied { step: step.clone(), effect, account, recovered, remote };
+        let pending = None;
+        let applied =
+            Fact::Applied { step: step.clone(), effect, account, recovered, remote, pending };
         self.say(Actor::Engine, applied);
         let before = Observation::present(before.clone());
         let after = Observation::present(after.clone());

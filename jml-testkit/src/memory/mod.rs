@@ -2,9 +2,11 @@
 
 mod state;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use jml_core::account::{AccountState, AccountStatus, CredentialClass};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, AttributeName, KindId, ProviderId};
@@ -27,6 +29,7 @@ pub use state::{CatalogueEntry, State};
 pub struct Memory {
     descriptor: Descriptor,
     state: Mutex<State>,
+    slow: BTreeMap<Verb, TimeDelta>,
 }
 
 impl Memory {
@@ -49,7 +52,7 @@ impl Memory {
                 .with_permission(format!("memory:{verb}"));
             descriptor = descriptor.with_verb(verb, support);
         }
-        Self { descriptor, state: Mutex::default() }
+        Self { descriptor, state: Mutex::default(), slow: BTreeMap::new() }
     }
 
     /// The same without some verbs.
@@ -67,6 +70,14 @@ impl Memory {
     #[must_use]
     pub fn with_verb(mut self, verb: Verb, support: VerbSupport) -> Self {
         self.descriptor.verbs.insert(verb, support);
+        self
+    }
+
+    /// The same for a target that takes its time for a verb: such a change is answered as pending, and made
+    /// when somebody asks for it so long after.
+    #[must_use]
+    pub fn taking(mut self, verb: Verb, time: TimeDelta) -> Self {
+        self.slow.insert(verb, time);
         self
     }
 
@@ -109,6 +120,13 @@ impl Memory {
     #[must_use]
     pub const fn refusing_grants_when_disabled(mut self) -> Self {
         self.descriptor.disabled_accepts_grants = false;
+        self
+    }
+
+    /// The same for a target on which a disabled account gets no mail.
+    #[must_use]
+    pub const fn losing_mail_when_disabled(mut self) -> Self {
+        self.descriptor.disabled_keeps_mail = false;
         self
     }
 
@@ -235,7 +253,7 @@ impl Provider for Memory {
         }
     }
 
-    async fn apply(&self, _: &Cx, change: &Change) -> Result<Outcome> {
+    async fn apply(&self, cx: &Cx, change: &Change) -> Result<Outcome> {
         let verb = change.op.verb();
         if !self.descriptor.verbs.contains_key(&verb) {
             return Err(Error::unsupported(verb));
@@ -244,13 +262,14 @@ impl Provider for Memory {
         if !self.descriptor.supports(verb) {
             return Ok(Outcome::pending(state.ask(change)));
         }
-        let before = state.accounts.clone();
-        let outcome = state.apply(&self.descriptor, change)?;
-        if outcome.effect == Effect::Changed {
-            *state.effects.entry(SmolStr::new(change.key.as_str())).or_insert(0) += 1;
-            state.note_differences(&before);
+        if let Some(time) = self.slow.get(&verb) {
+            // What cannot be done, or is done, is said at once.
+            let outcome = state.clone().apply(&self.descriptor, change)?;
+            if outcome.effect == Effect::Changed {
+                return Ok(Outcome::pending(state.work(change, cx.now() + *time)));
+            }
         }
-        Ok(outcome)
+        state.make(&self.descriptor, change)
     }
 
     async fn read(&self, _: &Cx, target: &Target) -> Result<Observation> {
@@ -286,8 +305,13 @@ impl Provider for Memory {
         Ok(ChangePage { rows: rows.collect(), next, more: false })
     }
 
-    async fn poll(&self, _: &Cx, pending: &PendingRef) -> Result<Outcome> {
-        self.lock().poll(pending)
+    async fn poll(&self, cx: &Cx, pending: &PendingRef) -> Result<Outcome> {
+        let mut state = self.lock();
+        if let Some(change) = state.due(pending, cx.now()) {
+            let outcome = state.make(&self.descriptor, &change)?;
+            state.finish(pending, outcome);
+        }
+        state.poll(pending)
     }
 }
 
@@ -309,7 +333,7 @@ fn parse_cursor(text: &str) -> Result<&str> {
 }
 
 /// Live credentials of an account on which nobody has signed in.
-pub(crate) fn no_credentials() -> std::collections::BTreeMap<CredentialClass, u32> {
+pub(crate) fn no_credentials() -> BTreeMap<CredentialClass, u32> {
     CredentialClass::ALL.map(|class| (class, 0)).into()
 }
 

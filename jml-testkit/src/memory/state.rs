@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use jml_core::account::{AccountState, AccountStatus, Mailbox};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, IdentityId};
 use jml_core::provider::{
-    Change, Descriptor, Error, ErrorKind, Expect, Operation, Outcome, PendingRef, RefusalReason,
-    Result, SideEffect,
+    Change, Descriptor, Effect, Error, ErrorKind, Expect, Operation, Outcome, PendingRef,
+    RefusalReason, Result, SideEffect,
 };
 use smol_str::SmolStr;
 
@@ -30,6 +31,8 @@ pub struct State {
     /// Accounts in the order in which they changed.
     pub(super) log: Vec<AccountId>,
     pending: BTreeMap<PendingRef, Option<Outcome>>,
+    /// Changes that are under way, and when they are done.
+    working: BTreeMap<PendingRef, (Change, DateTime<Utc>)>,
     next: u32,
 }
 
@@ -61,6 +64,38 @@ impl State {
         let handle = PendingRef(SmolStr::new(format!("manual-{}", change.key)));
         self.pending.entry(handle.clone()).or_insert(None);
         handle
+    }
+
+    /// Begins a change that takes its time; the same key is the same handle.
+    pub(super) fn work(&mut self, change: &Change, until: DateTime<Utc>) -> PendingRef {
+        let handle = PendingRef(SmolStr::new(format!("working-{}", change.key)));
+        self.working.entry(handle.clone()).or_insert_with(|| (change.clone(), until));
+        self.pending.entry(handle.clone()).or_insert(None);
+        handle
+    }
+
+    /// A change that is to be made now, because its time is over.
+    pub(super) fn due(&self, pending: &PendingRef, now: DateTime<Utc>) -> Option<Change> {
+        let open = self.pending.get(pending).is_some_and(Option::is_none);
+        let (change, until) = self.working.get(pending).filter(|_| open)?;
+        (*until <= now).then(|| change.clone())
+    }
+
+    /// Forgets what is under way, as a target that was restored from a backup.
+    pub fn forget_pending(&mut self) {
+        self.pending.clear();
+        self.working.clear();
+    }
+
+    /// Makes a change, and counts it.
+    pub(super) fn make(&mut self, descriptor: &Descriptor, change: &Change) -> Result<Outcome> {
+        let before = self.accounts.clone();
+        let outcome = self.apply(descriptor, change)?;
+        if outcome.effect == Effect::Changed {
+            *self.effects.entry(SmolStr::new(change.key.as_str())).or_insert(0) += 1;
+            self.note_differences(&before);
+        }
+        Ok(outcome)
     }
 
     pub(super) fn poll(&self, pending: &PendingRef) -> Result<Outcome> {
@@ -122,6 +157,14 @@ impl State {
         {
             let text = format!("no account can be made {}", status.as_str());
             return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+        let disabled = account.status == AccountStatus::Disabled;
+        if let Operation::SetMailbox(_) = &change.op
+            && disabled
+            && !descriptor.disabled_keeps_mail
+        {
+            let text = format!("account `{id}` is disabled, and has no mail");
+            return Err(Error::new(ErrorKind::Refused(RefusalReason::Policy), text));
         }
         let before = account.clone();
         change.op.project(account)?;

@@ -61,6 +61,11 @@ pub(super) fn all() -> Vec<Mutant> {
             kind: Kind::Descriptor(|descriptor| descriptor.disabled_accepts_grants = false),
         },
         Mutant {
+            name: "claims_to_lose_mail",
+            what: "It declares that disabled accounts get no mail, and they do.",
+            kind: Kind::Descriptor(|descriptor| descriptor.disabled_keeps_mail = false),
+        },
+        Mutant {
             name: "declares_what_it_cannot",
             what: "It declares a verb as carried out by calls that people carry out.",
             kind: Kind::Descriptor(|descriptor| {

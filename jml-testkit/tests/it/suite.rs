@@ -50,6 +50,7 @@ pub(crate) fn strict() -> World {
         .with_statuses([AccountStatus::Active, AccountStatus::Suspended, AccountStatus::Disabled])
         .dropping_holdings_when_disabled()
         .refusing_grants_when_disabled()
+        .losing_mail_when_disabled()
         .without(&[Verb::Exchange, Verb::DeleteAccount])
         .with_verb(Verb::Revoke, VerbSupport::manual());
     world(memory)

@@ -166,16 +166,18 @@ async fn enforced_factors_wait_for_a_person() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Mail cannot be answered for somebody who is suspended. It is said, and stops nothing else.
+/// Mail to somebody who is suspended bounces. Nothing is tried that cannot be done: a person is asked to send
+/// it elsewhere.
 #[tokio::test]
-async fn an_auto_reply_after_the_block_is_refused_with_what_to_do_instead() {
+async fn mail_of_a_leaver_is_a_persons_task() {
     let policy = POLICY.replace("leaver: {", "leaver: { auto_reply: I have left.,");
     let place = Place::new(None);
     let mut life = a_year(&place, &policy).await;
     leaves(&mut life);
     life.settle().await;
     let journal = life.journal().await;
-    assert!(journal.contains("make the address a group"), "{journal}");
+    assert!(journal.contains("`ada@corp.test` gets no mail on g once it is closed"), "{journal}");
+    assert!(!journal.contains("auto_reply on g"), "{journal}");
     assert!(life.account("E1", "ada@corp.test").await.unwrap().left().is_empty());
 }
 

@@ -1,6 +1,6 @@
 //! What a leaver leaves behind: credentials, mailboxes, ownership.
 
-use jml_core::account::{CredentialClass, Mailbox};
+use jml_core::account::{AccountStatus, CredentialClass, Mailbox};
 use jml_core::provider::{Applied, Effect, ErrorKind, MailboxChange, MailboxPart, Operation, Verb};
 
 use super::behaviours;
@@ -172,6 +172,23 @@ behaviours! {
                 ensure!(error.applied() == Applied::No, "it leaves doubt");
             }
         }
+    }
+    /// Mail of a leaver must reach somebody. Plans are made by what the target says of itself.
+    m6 mail_of_a_disabled_account_is_as_declared BlackBox |bench| {
+        bench.needs(Verb::SetStatus)?;
+        let change = MailboxChange::AutoReply("I have left.".into());
+        bench.needs(Verb::SetMailbox(change.part()))?;
+        let account = bench.one().await?;
+        let mailbox_of = |state: Option<jml_core::account::AccountState>| state?.mailbox;
+        if mailbox_of(bench.truth(&account).await?).is_none() {
+            return Err(Stop::NotRun("needs an account with a mailbox".into()));
+        }
+        bench.does(&account, Operation::SetStatus { status: AccountStatus::Disabled }).await?;
+        let declared = bench.descriptor().disabled_keeps_mail;
+        let result = bench.apply(&account, mailbox(change)).await;
+        ensure!(result.is_ok() == declared, "declared {declared}, and then {result:?}");
+        let answers = mailbox_of(bench.truth(&account).await?).and_then(|it| it.auto_reply);
+        ensure!(answers.is_some() == declared, "it does otherwise");
     }
     /// What only the leaver owned is lost with the account.
     w1 ownership_is_transferred OutOfBand |bench| {
