@@ -279,7 +279,9 @@ impl<'a> Work<'a> {
                     }
                     let is_primary = at == first;
                     self.account(at, state, if is_primary { wanted } else { None }, is_primary);
-                    self.access(at, state, &claimed, is_primary, facts.complete);
+                    let opens = wanted.is_some_and(|it| it.status.can_sign_in());
+                    let gives = is_primary.then(|| self.takes_grants(at, state, opens));
+                    self.access(at, state, &claimed, gives, facts.complete);
                 }
             }
         }
@@ -495,10 +497,10 @@ impl<'a> Work<'a> {
         let here = self.world.providers().get(&at.provider);
         let has = here.is_none_or(|facts| facts.statuses.contains(&to));
         let to = if has || to.can_sign_in() { to } else { AccountStatus::Disabled };
-        // A disabled account that is wanted staged, or an archived one that is wanted disabled, can't be
-        // used to sign in either way.
+        // Nobody signs in to a closed account before the first day, whatever it was closed for; many targets
+        // have no way back to staged. An archived account is disabled, too.
         let same = from == to
-            || (from == AccountStatus::Disabled && to == AccountStatus::Staged)
+            || (to == AccountStatus::Staged && !from.can_sign_in())
             || (from == AccountStatus::Archived && to == AccountStatus::Disabled);
         if !same {
             self.out.accounts.push(AccountLine::Status { account: at.clone(), from, to });
@@ -578,7 +580,7 @@ impl<'a> Work<'a> {
         at: &AccountRef,
         state: &AccountState,
         claimed: &BTreeMap<&EntitlementKey, Vec<ClaimSource>>,
-        is_primary: bool,
+        gives: Option<Result<(), &str>>,
         complete: bool,
     ) {
         for key in &state.holdings {
@@ -591,13 +593,31 @@ impl<'a> Work<'a> {
                 None => self.surplus(at, entitlement, complete),
             }
         }
-        if is_primary {
-            for (key, reasons) in claimed {
-                if !state.holdings.contains(*key) {
-                    let entitlement = EntitlementRef::new(at.provider.clone(), (*key).clone());
-                    self.grant(Some(at), entitlement, reasons.clone());
+        let Some(gives) = gives else { return };
+        for (key, reasons) in claimed {
+            if !state.holdings.contains(*key) {
+                let entitlement = EntitlementRef::new(at.provider.clone(), (*key).clone());
+                match gives {
+                    Ok(()) => self.grant(Some(at), entitlement, reasons.clone()),
+                    Err(why) => self.wait(format!("grant `{entitlement}`"), why),
                 }
             }
+        }
+    }
+
+    /// Whether an account can be given something now. One that this plan opens can.
+    fn takes_grants(
+        &self,
+        at: &AccountRef,
+        state: &AccountState,
+        opens: bool,
+    ) -> Result<(), &'static str> {
+        match state.status {
+            AccountStatus::Archived if !opens => Err("the account is archived"),
+            AccountStatus::Disabled if !opens && self.world.refuses_grants(&at.provider) => {
+                Err("the target gives nothing to a disabled account")
+            }
+            _ => Ok(()),
         }
     }
 

@@ -16,7 +16,7 @@ use jml_core::canon::CanonError;
 use jml_core::desired::{Desired, Finding};
 use jml_core::digest::Digest;
 use jml_core::facts::PersonFacts;
-use jml_core::identity::{Engagement, IdentityKind, LifecycleState};
+use jml_core::identity::{Ending, Engagement, IdentityKind, LifecycleState};
 use jml_core::plan::{
     Basis, Foreign, Keep, LifecycleKind, PLAN_FORMAT, Plan, PlanDraft, PlanHeader, SealError,
 };
@@ -258,6 +258,18 @@ fn unchanged(delta: &Delta) -> (Vec<Keep>, Vec<Foreign>) {
     (keeps, foreign)
 }
 
+/// Whether the engagement that runs was interrupted by a leave: many targets have one way to block sign-in, so
+/// their accounts do not tell a return from a rehire. By the day, which is close enough for a name.
+fn was_away(input: &PlanInput<'_>) -> bool {
+    let today = input.at.date_naive();
+    let soon = today.succ_opt().unwrap_or(today);
+    let engagements = &input.facts.identity.engagements;
+    let running = engagements.iter().filter(|it| {
+        it.start <= soon && it.end.is_none_or(|end| end >= today) && it.ending == Ending::Ordinary
+    });
+    running.flat_map(|it| &it.leaves).any(|leave| leave.to.is_some_and(|to| to <= today))
+}
+
 /// The kind of change, told by what accounts need.
 fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
     use jml_core::account::AccountStatus as S;
@@ -289,6 +301,9 @@ fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
                 if input.desired.state == LifecycleState::OnLeave =>
             {
                 Some(LifecycleKind::LeaveOfAbsence)
+            }
+            AccountLine::Status { from: S::Disabled, to: S::Active, .. } if was_away(input) => {
+                Some(LifecycleKind::Return)
             }
             AccountLine::Status { to: S::Active, .. } => Some(LifecycleKind::Rehire),
             AccountLine::Status { to: S::Suspended, .. } => Some(LifecycleKind::LeaveOfAbsence),

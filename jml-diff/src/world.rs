@@ -22,6 +22,8 @@ pub struct ProviderFacts {
     pub statuses: BTreeSet<AccountStatus>,
     /// Whether a disabled account still gets mail.
     pub disabled_keeps_mail: bool,
+    /// Whether a disabled account can be given something.
+    pub disabled_accepts_grants: bool,
     /// Attributes that an account cannot be without.
     pub required: BTreeSet<AttributeName>,
     /// Whether everything that it holds was seen. If not, nothing is revoked there.
@@ -80,6 +82,7 @@ impl World {
                 verbs,
                 statuses,
                 disabled_keeps_mail: descriptor.disabled_keeps_mail,
+                disabled_accepts_grants: descriptor.disabled_accepts_grants,
                 required,
                 complete,
                 read_at,
@@ -162,6 +165,12 @@ impl World {
     #[must_use]
     pub fn supports(&self, provider: &ProviderId, verb: Verb) -> bool {
         self.providers.get(provider).is_some_and(|facts| facts.verbs.contains(&verb))
+    }
+
+    /// Whether nothing can be given to a disabled account there.
+    #[must_use]
+    pub fn refuses_grants(&self, provider: &ProviderId) -> bool {
+        self.providers.get(provider).is_some_and(|facts| !facts.disabled_accepts_grants)
     }
 
     /// Whether an account there gets no mail once it is disabled.

@@ -10,7 +10,6 @@ pub(crate) mod verify;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::executor::block_on;
@@ -30,7 +29,7 @@ use serde_json::json;
 use crate::cli::{Cli, Command};
 use crate::exit::{CONFIG, Failure, OK, STOPPED, WAITING};
 use crate::out::Out;
-use crate::project::{FeedNews, Project};
+use crate::project::{FeedNews, Project, Time};
 use crate::{demo, render};
 
 /// Carries out the command and says how the program ends.
@@ -63,7 +62,7 @@ pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
 }
 
 fn open(config: &Path, writer: bool) -> Result<Project, Failure> {
-    Project::open(config, Arc::new(SystemClock), writer)
+    Project::open(config, Time::real(), writer)
 }
 
 /// Reads the feed and plans for everybody; writes nothing.

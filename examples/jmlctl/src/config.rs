@@ -22,8 +22,8 @@ pub(crate) struct Config {
     pub(crate) journal: PathBuf,
     /// Where evidence is kept, and how it is signed.
     pub(crate) evidence: EvidenceConfig,
-    /// The local directory.
-    pub(crate) local: LocalConfig,
+    /// The local directory, if there is one.
+    pub(crate) local: Option<LocalConfig>,
     /// Targets over the network, by the id that the policy names.
     #[serde(default)]
     pub(crate) targets: BTreeMap<String, TargetConfig>,

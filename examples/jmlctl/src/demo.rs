@@ -1,9 +1,10 @@
 //! `demo`: one year of a made-up company, played through the public API.
 
 mod calendar;
-mod clock;
+pub(crate) mod clock;
 mod company;
 mod story;
+mod targets;
 
 use std::fs;
 use std::path::Path;
@@ -36,14 +37,13 @@ pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
     };
     fs::create_dir_all(dir).map_err(|e| wrong(format!("cannot make `{}`: {e}", dir.display())))?;
     make(MARK, "This folder is replaced by the next `jmlctl demo`.\n")?;
-    make("jml.toml", include_str!("../template/jml.toml"))?;
-    make("policy.yaml", include_str!("../template/policy.yaml"))?;
     fs::create_dir_all(dir.join("outside")).map_err(|e| wrong(format!("cannot make it: {e}")))?;
 
     let quiet = Out::silent();
     let told = if json { &quiet } else { out };
     told.line(format!(
-        "One year of a made-up company of about 200 people, played through the engine. Everything is \
+        "One year of a made-up company of about 200 people, played through the engine. Its targets are fakes \
+         of Entra, Google Workspace, Okta, JumpCloud and a SCIM server, on this machine over TCP. Everything is \
          written to `{}`; nothing leaves it.",
         dir.display()
     ));

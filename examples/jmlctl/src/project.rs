@@ -22,7 +22,7 @@ use jml_core::source::{Feed, FeedStats, Source as _};
 use jml_core::time::TzdbZones;
 use jml_engine::feed::{FeedIssue, judge};
 use jml_engine::store::SqliteStore;
-use jml_engine::{Engine, Ports, Silent};
+use jml_engine::{Engine, Ports, Silent, SystemClock};
 use jml_evidence::entropy::OsEntropy;
 use jml_evidence::note::{CheckpointSigner as _, Ed25519Signer, VerifierKey};
 use jml_evidence::store::Keys;
@@ -30,6 +30,7 @@ use jml_evidence::vault::LocalKey;
 use jml_evidence::{EvidenceStore, SharedStore};
 
 use crate::config::Config;
+use crate::demo::clock::Turns;
 use crate::exit::{CONFIG, ERROR, Failure};
 use crate::targets;
 
@@ -42,7 +43,7 @@ pub(crate) struct Project {
     pub(crate) config: Config,
     pub(crate) policy: Policy,
     pub(crate) store: Arc<SqliteStore>,
-    pub(crate) local: Arc<LocalDirectory>,
+    pub(crate) local: Option<Arc<LocalDirectory>>,
     pub(crate) engine: Engine,
     /// Of SCIM servers, what the configuration says that they can do.
     pub(crate) scim: BTreeMap<ProviderId, (Client, Capabilities)>,
@@ -54,6 +55,23 @@ pub(crate) struct Project {
     feed_version: u64,
 }
 
+/// Whose time a project lives in.
+pub(crate) struct Time {
+    /// What says the time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// For how long somebody waits for a run to go on.
+    pub(crate) patience: TimeDelta,
+    /// For a clock that has to know what is on its way.
+    pub(crate) turns: Option<Turns>,
+}
+
+impl Time {
+    /// The machine's own.
+    pub(crate) fn real() -> Self {
+        Self { clock: Arc::new(SystemClock), patience: TimeDelta::seconds(5), turns: None }
+    }
+}
+
 /// A feed and what came of looking at it.
 pub(crate) struct FeedNews {
     pub(crate) feed: Feed,
@@ -63,17 +81,12 @@ pub(crate) struct FeedNews {
 
 impl Project {
     /// Opens a project. Only a `writer` opens the evidence, so that looking needs no lock.
-    pub(crate) fn open(
-        config: &Path,
-        clock: Arc<dyn Clock>,
-        writer: bool,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn open(config: &Path, time: Time, writer: bool) -> Result<Self, Failure> {
         let config = Config::read(config)?;
         let policy = read_policy(&config)?;
         let wrong = |what: String| Failure::new(CONFIG, what);
-        for path in
-            [&config.journal, &config.local.path, &config.evidence.key, &config.evidence.vault_key]
-        {
+        let paths = [&config.journal, &config.evidence.key, &config.evidence.vault_key];
+        for path in paths.into_iter().chain(config.local.as_ref().map(|it| &it.path)) {
             let path = config.resolve(path);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)
@@ -83,22 +96,22 @@ impl Project {
         let store = SqliteStore::open(&config.resolve(&config.journal))
             .map_err(|e| wrong(e.to_string()))?;
         let store = Arc::new(store);
-        let id = ProviderId::new(&config.local.id).map_err(|e| wrong(e.to_string()))?;
-        let local = LocalDirectory::open(id.clone(), &config.resolve(&config.local.path))
-            .map_err(|e| wrong(e.to_string()))?;
-        for (at, entry) in &policy.entitlements {
-            if at.provider == id {
-                local.define(&at.key, &entry.title, entry.seats)?;
-            }
+        let mut providers: BTreeMap<ProviderId, Arc<dyn Provider>> = BTreeMap::new();
+        let mut local = None;
+        if let Some(there) = &config.local {
+            let id = ProviderId::new(&there.id).map_err(|e| wrong(e.to_string()))?;
+            let directory = LocalDirectory::open(id.clone(), &config.resolve(&there.path))
+                .map_err(|e| wrong(e.to_string()))?;
+            let directory = Arc::new(directory);
+            define(&directory, &policy)?;
+            providers.insert(id, directory.clone());
+            local = Some(directory);
         }
-        let local = Arc::new(local);
-        let provider: Arc<dyn Provider> = local.clone();
-        let mut providers = BTreeMap::from([(id.clone(), provider)]);
         let mut scim = BTreeMap::new();
         for (name, target) in &config.targets {
-            let made = targets::connect(name, target, config.base())?;
+            let made = targets::connect(name, target, config.base(), time.turns.as_ref())?;
             let at = made.provider.descriptor().id.clone();
-            if at == id {
+            if providers.contains_key(&at) {
                 return Err(wrong(format!("`{name}` is the local directory's name too")));
             }
             if let Some(told) = made.scim {
@@ -106,12 +119,17 @@ impl Project {
             }
             providers.insert(at, made.provider);
         }
+        if providers.is_empty() {
+            let text =
+                "there is no target: add [targets.NAME], or [local] for a directory in a file";
+            return Err(wrong(text.to_owned()));
+        }
         let ports = Ports {
             providers,
             journal: store.clone(),
-            clock,
+            clock: time.clock,
             people: Arc::new(Silent),
-            patience: TimeDelta::seconds(5),
+            patience: time.patience,
         };
         let mut engine = Engine::new(ports, Arc::new(TzdbZones));
         let mut evidence = None;
@@ -149,10 +167,7 @@ impl Project {
     /// Reads the policy again, after it was edited.
     pub(crate) fn reload_policy(&mut self) -> Result<(), Failure> {
         self.policy = read_policy(&self.config)?;
-        for (at, entry) in &self.policy.entitlements {
-            self.local.define(&at.key, &entry.title, entry.seats)?;
-        }
-        Ok(())
+        self.local.as_ref().map_or(Ok(()), |local| define(local, &self.policy))
     }
 
     /// Reads the feed, judges it, and takes it into the facts if it is healthy. Nothing is stored yet.
@@ -209,6 +224,16 @@ impl Project {
     pub(crate) fn verifier(&self) -> Result<VerifierKey, Failure> {
         Ok(signer(&self.config)?.verifier())
     }
+}
+
+/// Makes what the policy names in a directory of our own.
+fn define(local: &LocalDirectory, policy: &Policy) -> Result<(), Failure> {
+    for (at, entry) in &policy.entitlements {
+        if at.provider == local.descriptor().id {
+            local.define(&at.key, &entry.title, entry.seats)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_policy(config: &Config) -> Result<Policy, Failure> {

@@ -10,6 +10,7 @@ use jml_core::id::ProviderId;
 use jml_core::provider::Provider;
 use serde::Deserialize;
 
+use crate::demo::clock::Turns;
 use crate::exit::{CONFIG, Failure};
 
 /// A target, and how to get into it.
@@ -161,7 +162,12 @@ pub(crate) struct Target {
 ///
 /// # Errors
 /// [`Failure`], naming the target and what to do.
-pub(crate) fn connect(name: &str, config: &TargetConfig, base: &Path) -> Result<Target, Failure> {
+pub(crate) fn connect(
+    name: &str,
+    config: &TargetConfig,
+    base: &Path,
+    further: Option<&Turns>,
+) -> Result<Target, Failure> {
     let wrong = |what: String| Failure::new(CONFIG, format!("target `{name}`: {what}"));
     let text = |error: &dyn std::error::Error| wrong(error.to_string());
     let secret =
@@ -277,6 +283,8 @@ pub(crate) fn connect(name: &str, config: &TargetConfig, base: &Path) -> Result<
             Arc::new(scim::Scim::new(id, client, able).map_err(|e| text(&e))?)
         }
     };
-    let provider = Arc::new(Stack::new(provider).for_engine(&Layers::default()).build());
+    let stack = Stack::new(provider).for_engine(&Layers::default());
+    let stack = further.cloned().into_iter().fold(stack, Stack::with);
+    let provider = Arc::new(stack.build());
     Ok(Target { provider, scim: checked })
 }

@@ -1,26 +1,41 @@
-//! Virtual time: stands still but for a little on every look, and jumps when somebody waits.
+//! Virtual time: stands still but for a little on every look, and jumps when somebody waits and nothing is on
+//! its way.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::clock::Clock;
+use jml_core::provider::{Call, Cx, Layer, Next, Reply, Result, Slot};
+use tokio::sync::watch;
 
 /// The demo's clock. Clones share the time.
 #[derive(Clone)]
-pub(crate) struct DemoClock(Arc<Mutex<DateTime<Utc>>>);
+pub(crate) struct DemoClock {
+    now: Arc<Mutex<DateTime<Utc>>>,
+    calls: Arc<watch::Sender<u32>>,
+}
 
 /// What a look at the clock costs: targets take their time in the real world too.
 const TICK: TimeDelta = TimeDelta::milliseconds(35);
 
 impl DemoClock {
     pub(crate) fn new(now: DateTime<Utc>) -> Self {
-        Self(Arc::new(Mutex::new(now)))
+        Self { now: Arc::new(Mutex::new(now)), calls: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// What lets this clock know what is on its way.
+    pub(crate) fn turns(&self) -> Turns {
+        Turns { clock: self.clone(), turn: Arc::new(tokio::sync::Mutex::new(())) }
+    }
+
+    fn calls(&self, change: impl FnOnce(&mut u32)) {
+        self.calls.send_modify(change);
     }
 
     /// Moves forward; never back.
     pub(crate) fn set(&self, to: DateTime<Utc>) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         *now = to.max(*now);
     }
 }
@@ -28,12 +43,62 @@ impl DemoClock {
 #[async_trait]
 impl Clock for DemoClock {
     fn now(&self) -> DateTime<Utc> {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         *now += TICK;
         *now
     }
 
     async fn sleep_until(&self, until: DateTime<Utc>) {
+        // An answer that is on a real wire comes first; what waits for it must not see time pass.
+        let _ = self.calls.subscribe().wait_for(|calls| *calls == 0).await;
         self.set(until);
+    }
+
+    async fn expire_at(&self, _: DateTime<Utc>) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The same time without what a look costs: for the targets, which are looked at from other threads.
+pub(crate) struct Still(pub(crate) DemoClock);
+
+#[async_trait]
+impl Clock for Still {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn sleep_until(&self, until: DateTime<Utc>) {
+        self.0.sleep_until(until).await;
+    }
+}
+
+/// One call to a target at a time, so that the story is the same each time.
+#[derive(Clone)]
+pub(crate) struct Turns {
+    clock: DemoClock,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[async_trait]
+impl Layer for Turns {
+    fn slot(&self) -> Slot {
+        Slot::Fault
+    }
+
+    async fn call(&self, cx: &Cx, call: &Call, next: Next<'_>) -> Result<Reply> {
+        self.clock.calls(|calls| *calls += 1);
+        let _under_way = UnderWay(&self.clock);
+        let _turn = self.turn.lock().await;
+        next.run(cx, call).await
+    }
+}
+
+/// A call; it is over when this is dropped.
+struct UnderWay<'a>(&'a DemoClock);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.calls(|calls| *calls -= 1);
     }
 }

@@ -50,6 +50,16 @@ pub(crate) const fn zone(n: usize) -> &'static str {
     }
 }
 
+/// The country of a zone: some targets sell licences by it.
+fn country(zone: &str) -> &'static str {
+    match zone {
+        "Europe/Lisbon" => "PT",
+        "America/New_York" => "US",
+        "Asia/Tokyo" => "JP",
+        _ => "DE",
+    }
+}
+
 /// Department, title and manager of the n-th person.
 pub(crate) const fn job(n: usize) -> (&'static str, &'static str, &'static str) {
     match n % 12 {
@@ -145,15 +155,16 @@ impl Company {
     pub(crate) fn csv(&self) -> String {
         let mut out = String::from(
             "employee_id,engagement_id,kind,start,end,zone,status,cut_off,leave_from,leave_to,owner,\
-             full_name,email,department,title,manager\n",
+             full_name,given_name,family_name,email,department,title,manager,country\n",
         );
         for row in self.rows.values() {
             let day = |date: Option<NaiveDate>| date.map(|d| d.to_string()).unwrap_or_default();
             let mail =
                 format!("{}.{}", row.name.to_lowercase().replace(' ', "."), row.id.to_lowercase());
+            let (given, family) = row.name.split_once(' ').unwrap_or((&row.name, ""));
             let _ = writeln!(
                 out,
-                "{},{}-{},{},{},{},{},{},{},{},{},{},{},{mail}@example.org,{},{},{}",
+                "{},{}-{},{},{},{},{},{},{},{},{},{},{},{given},{family},{mail}@example.org,{},{},{},{}",
                 row.id,
                 row.id,
                 row.engagement,
@@ -169,7 +180,8 @@ impl Company {
                 row.name,
                 row.department,
                 row.title,
-                row.manager
+                row.manager,
+                country(row.zone)
             );
         }
         out

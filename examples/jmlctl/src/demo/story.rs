@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc, Weekday};
 use futures::executor::block_on;
-use jml_core::account::{AccountState, AccountStatus, CredentialClass};
 use jml_core::claim::{AccessException, ApprovedRequest, RequestOnMove, Validity};
 use jml_core::id::{ExceptionId, GateId, IdentityId, RequestId, RunId, StepId};
 use jml_core::journal::{Decision, JournalStore as _};
@@ -27,11 +26,12 @@ use serde_json::json;
 use super::calendar::{Event, morning, year};
 use super::clock::DemoClock;
 use super::company::{Company, date};
+use super::targets::Targets;
 use crate::cmd::audit::{extract, pack, start_of};
 use crate::cmd::evidence::anchor;
 use crate::exit::{ERROR, Failure};
 use crate::out::{BOLD, Out, styled};
-use crate::project::Project;
+use crate::project::{Project, Time};
 use crate::render;
 
 /// What people do later because of a run.
@@ -62,6 +62,7 @@ pub(crate) struct Year<'a> {
     progress: &'a Out,
     clock: DemoClock,
     project: Project,
+    targets: Targets,
     company: Company,
     agenda: BTreeMap<DateTime<Utc>, Vec<Event>>,
     later: BTreeMap<DateTime<Utc>, Vec<Later>>,
@@ -86,7 +87,17 @@ impl<'a> Year<'a> {
         let clock = DemoClock::new(start - TimeDelta::hours(1));
         let company = Company::new();
         fs::write(dir.join("hr.csv"), company.csv())?;
-        let project = Project::open(&dir.join("jml.toml"), Arc::new(clock.clone()), true)?;
+        let targets = Targets::start(dir, &clock)?;
+        let config = include_str!("../../template/jml.toml");
+        let config = config.split("[local]").next().unwrap_or_default();
+        fs::write(dir.join("jml.toml"), format!("{config}{}", targets.config()))?;
+        let policy = include_str!("policy.yaml").replace("CLUSTER", &targets.cluster);
+        fs::write(dir.join("policy.yaml"), policy)?;
+        let turns = Some(clock.turns());
+        // Documents are handed over for most of an hour, and nobody goes home before.
+        let patience = TimeDelta::hours(2);
+        let time = Time { clock: Arc::new(clock.clone()), patience, turns };
+        let project = Project::open(&dir.join("jml.toml"), time, true)?;
         let mut agenda: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (at, event) in year() {
             agenda.entry(at).or_default().push(event);
@@ -97,6 +108,7 @@ impl<'a> Year<'a> {
             progress,
             clock,
             project,
+            targets,
             company,
             agenda,
             later: BTreeMap::new(),
@@ -209,26 +221,17 @@ impl<'a> Year<'a> {
                 self.tell(at, "the policy is edited: role `engineer` v2 has code review too");
                 let path = self.dir.join("policy.yaml");
                 let text = fs::read_to_string(&path)?;
-                let text = text
-                    .replace("version: \"2026.1\"", "version: \"2026.2\"")
-                    .replace(
-                        "title: Engineer, version: 1, grants: [local/group/engineering",
-                        "title: Engineer, version: 2, grants: [local/app/code-review, local/group/engineering",
-                    );
+                let text = text.replace("version: \"2026.1\"", "version: \"2026.2\"").replace(
+                    "title: Engineer, version: 1, grants: [google/",
+                    "title: Engineer, version: 2, grants: [okta/app/0oacode-review, google/",
+                );
                 fs::write(&path, text)?;
                 self.project.reload_policy()?;
                 return Ok(true);
             }
             Event::OutOfBand => {
                 self.tell(at, "another administrator gives E0010 the production role by hand, and takes E0012 out of all-staff");
-                let role = id("role/prod-admin")?;
-                let group = id("group/all-staff")?;
-                self.by_hand("E0010", |state| {
-                    state.holdings.insert(role);
-                })?;
-                self.by_hand("E0012", |state| {
-                    state.holdings.remove(&group);
-                })?;
+                self.targets.meddle("E0010", "prod-admin", "E0012", "group-all-staff")?;
             }
             Event::Exception => {
                 self.tell(
@@ -239,7 +242,7 @@ impl<'a> Year<'a> {
                 if let Some(facts) = self.project.facts.people.get_mut(&person) {
                     facts.exceptions.push(AccessException {
                         id: id::<ExceptionId>("X-2026-1")?,
-                        entitlement: id("local/app/ledger")?,
+                        entitlement: id("okta/app/0oaledger")?,
                         owner: id("E0004")?,
                         from: at,
                         until: morning(date(9, 1)),
@@ -255,7 +258,7 @@ impl<'a> Year<'a> {
                 if let Some(facts) = self.project.facts.people.get_mut(&person) {
                     facts.requests.push(ApprovedRequest {
                         id: id::<RequestId>("R-77")?,
-                        entitlement: id("local/app/pay-approve")?,
+                        entitlement: id("okta/app/0oapay-approve")?,
                         approved_by: id("E0004")?,
                         validity: Validity { from: at, until: None },
                         on_move: RequestOnMove::Drop,
@@ -266,32 +269,11 @@ impl<'a> Year<'a> {
                 who.insert(person);
             }
             Event::SignIns => {
-                for account in self.project.local.accounts()? {
-                    if account.status == AccountStatus::Active {
-                        self.project.local.sign_in(&account.id, CredentialClass::Sessions, 1)?;
-                        self.project.local.sign_in(
-                            &account.id,
-                            CredentialClass::RefreshTokens,
-                            1,
-                        )?;
-                    }
-                }
-                self.project.local.own(&self.account_of("E0028")?, "runbook of the cluster")?;
+                self.targets.sign_ins(at);
+                self.targets.keeps("E0028", "runbook of the cluster");
             }
         }
         Ok(false)
-    }
-
-    fn account_of(&self, person: &str) -> Result<jml_core::id::AccountId, Failure> {
-        let owner: IdentityId = id(person)?;
-        let accounts = self.project.local.accounts()?;
-        let hit = accounts.into_iter().find(|a| a.external_id.as_ref() == Some(&owner));
-        hit.map(|a| a.id).ok_or_else(|| Failure::new(ERROR, format!("{person} has no account")))
-    }
-
-    fn by_hand(&self, person: &str, change: impl FnOnce(&mut AccountState)) -> Result<(), Failure> {
-        let account = self.account_of(person)?;
-        Ok(self.project.local.out_of_band(&account, change)?)
     }
 
     fn feed(

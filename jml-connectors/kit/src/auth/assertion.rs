@@ -7,7 +7,11 @@ use aws_lc_rs::signature::{
 };
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use jml_core::provider::{Error, ErrorKind, Result};
+use secrecy::SecretString;
 use serde_json::{Value, json};
+
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
 
 /// Signs. Implement it over a key vault, and the key never enters the process.
 #[async_trait]
@@ -55,8 +59,6 @@ impl JwtKey {
     /// # Errors
     /// [`KeyError`], which never quotes the key.
     pub fn from_pem(pem: &str, id: Option<&str>) -> std::result::Result<Self, KeyError> {
-        const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-        const END: &str = "-----END PRIVATE KEY-----";
         if pem.contains("BEGIN ENCRYPTED PRIVATE KEY") {
             return Err(KeyError("it is encrypted; decrypt it first"));
         }
@@ -70,6 +72,20 @@ impl JwtKey {
         let body: String = body.split_whitespace().collect();
         let der = Base64::decode_vec(&body).map_err(|_| KeyError("its PEM is not base64"))?;
         Self::from_pkcs8(&der, id)
+    }
+
+    /// A new key on P-256, as PKCS #8 in PEM. Keep it where nobody else reads it.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the system has no randomness.
+    pub fn generate_pem() -> std::result::Result<SecretString, KeyError> {
+        let random = SystemRandom::new();
+        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+        let der = made.map_err(|_| KeyError("the system has no randomness"))?;
+        let text = Base64::encode_string(der.as_ref());
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).filter_map(|it| std::str::from_utf8(it).ok()).collect();
+        Ok(format!("{BEGIN}\n{}\n{END}\n", lines.join("\n")).into())
     }
 
     /// A key from PKCS #8 in DER.
