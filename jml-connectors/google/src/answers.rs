@@ -402,6 +402,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_activity_names_whom_it_changed_and_nobody_if_it_failed() {
+        let activity = |status: &str| -> Activity {
+            let event = serde_json::json!({
+                "type": "USER_SETTINGS", "name": "DELETE_USER", "status": { "eventStatus": status },
+                "parameters": [{ "name": "USER_EMAIL", "multiValue": ["a@x", "b@x"] },
+                               { "name": "NEW_VALUE", "value": "c@x" }],
+            });
+            let id =
+                serde_json::json!({ "time": "2026-03-02T08:00:00.250Z", "uniqueQualifier": "-7" });
+            serde_json::from_value(serde_json::json!({ "id": id, "events": [event] })).unwrap()
+        };
+        let done = activity("SUCCEEDED");
+        let named: Vec<&str> = done.events().flat_map(Event::addresses).collect();
+        assert_eq!((named, done.deletes()), (vec!["a@x", "b@x"], true));
+        assert_eq!(done.place(), (1_772_438_400_250, "-7".to_owned()));
+        for status in ["FAILED", "SKIPPED"] {
+            assert!(!activity(status).deletes() && activity(status).events().next().is_none());
+        }
+    }
+
+    #[test]
     fn an_auto_reply_holds_between_its_milliseconds() {
         let now: DateTime<Utc> = "2026-03-02T08:00:00Z".parse().unwrap();
         let at = |hours: i64| (now.timestamp_millis() + hours * 3_600_000).to_string();

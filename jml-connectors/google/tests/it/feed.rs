@@ -200,7 +200,7 @@ async fn tokens_are_followed_and_an_address_is_looked_up_once() {
     let (rows, pages) = reader.all().await;
     assert_eq!((rows, pages), (vec![changed(&ids[1]), changed(&ids[0])], 1));
     assert_eq!((reader.asked("/activity/"), reader.asked("pageToken")), (4, 3));
-    assert_eq!((reader.asked("u0%40corp"), reader.asked("u1%40corp")), (1, 1));
+    assert_eq!((reader.asked("users/u0"), reader.asked("users/u1")), (1, 1));
     assert_eq!(reader.asked("showDeleted"), 0);
     // A token that comes again would never end.
     Wire::quirk(&reader.place.server, jml_testkit::fake::Quirk::RepeatedCursor);
@@ -234,7 +234,8 @@ async fn months_are_caught_up_and_half_a_year_is_too_long() {
     reader.expires().await;
 }
 
-/// An address that somebody had and somebody else has now is about both; who came back is there.
+/// An address that somebody had and somebody else has now is about both; who came back is there, and so is
+/// who has another address since.
 #[tokio::test]
 async fn who_was_deleted_is_told_from_who_has_the_address_now() {
     let papers = papers();
@@ -249,7 +250,10 @@ async fn who_was_deleted_is_told_from_who_has_the_address_now() {
         api.users.insert(bob.to_string(), user);
     });
     let other = hire(&reader.place, "u0@corp.test");
-    reader.note("CHANGE_FIRST_NAME", "u2@corp.test");
+    reader.place.fake().with(|api| {
+        let both = [("USER_EMAIL", "former@corp.test"), ("NEW_VALUE", "u2@corp.test")];
+        api.happened("USER_SETTINGS", "RENAME_USER", &both, now);
+    });
     reader.wait(1);
     reader.place.fake().forget();
     let rows: BTreeSet<String> =
