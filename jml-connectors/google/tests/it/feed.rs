@@ -15,7 +15,7 @@ use jml_core::provider::{
     Watermark,
 };
 use jml_testkit::ManualClock;
-use jml_testkit::fake::Wire;
+use jml_testkit::fake::{Hits, Wire, WireFault};
 use jml_testkit::openapi::Documents;
 use serde_json::json;
 
@@ -50,6 +50,7 @@ impl Reader {
     async fn all(&mut self) -> (Rows, usize) {
         let (mut rows, mut pages) = (Vec::new(), 0);
         loop {
+            assert!(pages < 400, "the feed does not end");
             let page = self.look().await.unwrap();
             rows.extend(page.rows.into_iter().map(|it| (it.account, it.now)));
             (self.mark, pages) = (page.next, pages + 1);
@@ -158,6 +159,18 @@ async fn what_was_changed_is_in_the_feed() {
     reader.apply(ada, Operation::DeleteAccount).await;
     assert_eq!(reader.all().await.0, [gone(ada)]);
     agrees("google, the feed", papers.as_ref());
+}
+
+/// Without the permission for the log, the feed says so, and the descriptor names it.
+#[tokio::test]
+async fn the_log_needs_a_permission_of_its_own() {
+    let (reader, _) = Reader::new(None, 1).await;
+    let needed = "https://www.googleapis.com/auth/admin.reports.audit.readonly";
+    let descriptor = reader.google.descriptor();
+    assert!(descriptor.feeds_changes && descriptor.permissions().contains(needed));
+    reader.place.fake().inject(Hits::All, 1, WireFault::status(403));
+    assert_eq!(reader.look().await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert!(reader.look().await.is_ok());
 }
 
 /// Entries show minutes later, every other one even later than those that came after it: each is told once.
