@@ -32,10 +32,11 @@ impl Activity {
         let said =
             self.parameters.iter().map(|(name, text)| value!({ "name": name, "value": text }));
         // A placeholder for those who are not among the users.
-        let mut actor = value!({ "callerType": "USER", "profileId": "105250506097979753968" });
-        if !self.actor.is_empty() {
-            actor["email"] = self.actor.as_str().into();
-        }
+        let nobody = "105250506097979753968";
+        let actor = match self.actor.as_str() {
+            "" => value!({ "callerType": "USER", "profileId": nobody }),
+            email => value!({ "callerType": "USER", "profileId": nobody, "email": email }),
+        };
         value!({
             "kind": "admin#reports#activity", "etag": "\"e\"", "ipAddress": "192.0.2.1", "actor": actor,
             "id": { "time": time(self.at), "uniqueQualifier": self.qualifier.to_string(),
