@@ -20,6 +20,8 @@ pub struct Hosts {
     pub transfer: String,
     /// Gmail.
     pub gmail: String,
+    /// Reports.
+    pub reports: String,
 }
 
 impl Hosts {
@@ -31,6 +33,7 @@ impl Hosts {
             licensing: "https://licensing.googleapis.com".to_owned(),
             transfer: "https://admin.googleapis.com".to_owned(),
             gmail: "https://gmail.googleapis.com".to_owned(),
+            reports: "https://admin.googleapis.com".to_owned(),
         }
     }
 
@@ -38,7 +41,8 @@ impl Hosts {
     #[must_use]
     pub fn one(url: impl Into<String>) -> Self {
         let url = url.into();
-        Self { directory: url.clone(), licensing: url.clone(), transfer: url.clone(), gmail: url }
+        let [directory, licensing, transfer, gmail] = std::array::from_fn(|_| url.clone());
+        Self { directory, licensing, transfer, gmail, reports: url }
     }
 }
 

@@ -270,6 +270,102 @@ pub(crate) struct Delegate {
     pub(crate) delegate_email: String,
 }
 
+/// Something that an administrator did.
+/// <https://developers.google.com/workspace/admin/reports/v1/reference/activities>
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Activity {
+    id: ActivityId,
+    #[serde(default)]
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ActivityId {
+    time: DateTime<Utc>,
+    /// Tells what happened at the same time from each other.
+    #[serde(default)]
+    unique_qualifier: String,
+}
+
+/// <https://developers.google.com/workspace/admin/reports/v1/appendix/activity/admin-event-names>
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    #[serde(default)]
+    parameters: Vec<Said>,
+    #[serde(default)]
+    status: EventStatus,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    name: String,
+    #[serde(default)]
+    value: Option<String>,
+    #[serde(default)]
+    multi_value: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct EventStatus {
+    event_status: String,
+}
+
+impl Activity {
+    pub(crate) const fn time(&self) -> DateTime<Utc> {
+        self.id.time
+    }
+
+    /// What it is told from others by, in the order of time.
+    pub(crate) fn place(&self) -> (i64, String) {
+        (self.id.time.timestamp_millis(), self.id.unique_qualifier.clone())
+    }
+
+    /// What came of it.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        let done = |it: &&Event| !["FAILED", "SKIPPED"].contains(&it.status.event_status.as_str());
+        self.events.iter().filter(done)
+    }
+
+    pub(crate) fn deletes(&self) -> bool {
+        self.events().any(Event::deletes)
+    }
+}
+
+impl Event {
+    pub(crate) fn deletes(&self) -> bool {
+        self.name == "DELETE_USER"
+    }
+
+    /// Whether it changed people whom it does not name.
+    pub(crate) fn names_nobody(&self) -> bool {
+        [
+            "BULK_UPLOAD",
+            "DELETE_GROUP",
+            "EDIT_ORG_UNIT_NAME",
+            "GROUP_MEMBER_BULK_UPLOAD",
+            "MOVE_ORG_UNIT",
+            "ORG_ALL_USERS_LICENSE_ASSIGNMENT",
+            "ORG_LICENSE_REVOKE",
+            "ORG_USERS_LICENSE_ASSIGNMENT",
+            "UPDATE_DYNAMIC_LICENSE",
+        ]
+        .contains(&self.name.as_str())
+    }
+
+    /// Whom it is about: whatever kind it is of, this parameter is a user's address. A rename names both.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
+        let rename = self.name == "RENAME_USER";
+        let says = move |it: &&Said| it.name == "USER_EMAIL" || (rename && it.name == "NEW_VALUE");
+        let said = self.parameters.iter().filter(says);
+        let texts = said.flat_map(|it| it.value.iter().chain(&it.multi_value));
+        texts.map(String::as_str).filter(|it| it.contains('@'))
+    }
+}
+
 /// What Google means by its reasons.
 /// <https://developers.google.com/workspace/admin/directory/v1/limits>
 pub(crate) fn classify(failure: &Failure<'_>) -> Option<Verdict> {
@@ -304,6 +400,27 @@ pub(crate) fn classify(failure: &Failure<'_>) -> Option<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_activity_names_whom_it_changed_and_nobody_if_it_failed() {
+        let activity = |status: &str| -> Activity {
+            let event = serde_json::json!({
+                "type": "USER_SETTINGS", "name": "DELETE_USER", "status": { "eventStatus": status },
+                "parameters": [{ "name": "USER_EMAIL", "multiValue": ["a@x", "b@x"] },
+                               { "name": "NEW_VALUE", "value": "c@x" }],
+            });
+            let id =
+                serde_json::json!({ "time": "2026-03-02T08:00:00.250Z", "uniqueQualifier": "-7" });
+            serde_json::from_value(serde_json::json!({ "id": id, "events": [event] })).unwrap()
+        };
+        let done = activity("SUCCEEDED");
+        let named: Vec<&str> = done.events().flat_map(Event::addresses).collect();
+        assert_eq!((named, done.deletes()), (vec!["a@x", "b@x"], true));
+        assert_eq!(done.place(), (1_772_438_400_250, "-7".to_owned()));
+        for status in ["FAILED", "SKIPPED"] {
+            assert!(!activity(status).deletes() && activity(status).events().next().is_none());
+        }
+    }
 
     #[test]
     fn an_auto_reply_holds_between_its_milliseconds() {

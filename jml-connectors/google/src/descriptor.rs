@@ -16,9 +16,10 @@ const ROLE: &str = "https://www.googleapis.com/auth/admin.directory.rolemanageme
 const MOBILE: &str = "https://www.googleapis.com/auth/admin.directory.device.mobile";
 const LICENCE: &str = "https://www.googleapis.com/auth/apps.licensing";
 const TRANSFER: &str = "https://www.googleapis.com/auth/admin.datatransfer";
+const AUDIT: &str = "https://www.googleapis.com/auth/admin.reports.audit.readonly";
 
 /// What a service account needs when it acts for an administrator.
-pub const ADMIN_SCOPES: [&str; 7] = [USER, SECURITY, GROUP, ROLE, MOBILE, LICENCE, TRANSFER];
+pub const ADMIN_SCOPES: [&str; 8] = [USER, SECURITY, GROUP, ROLE, MOBILE, LICENCE, TRANSFER, AUDIT];
 
 /// What it needs when it acts for the user of a mailbox.
 pub const MAILBOX_SCOPES: [&str; 2] = [
@@ -27,7 +28,7 @@ pub const MAILBOX_SCOPES: [&str; 2] = [
 ];
 
 /// Permissions for looking.
-const READING: [&str; 7] = [
+const READING: [&str; 8] = [
     "https://www.googleapis.com/auth/admin.directory.user.readonly",
     SECURITY,
     "https://www.googleapis.com/auth/admin.directory.group.readonly",
@@ -35,6 +36,7 @@ const READING: [&str; 7] = [
     "https://www.googleapis.com/auth/admin.directory.device.mobile.readonly",
     LICENCE,
     "https://www.googleapis.com/auth/admin.datatransfer.readonly",
+    AUDIT,
 ];
 
 pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
@@ -83,6 +85,7 @@ pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
         .with_consistency(Consistency::Within { ms: 10_000 })
         // 2,400 queries a minute.
         .with_limits(Limits::new(4, requests::USERS).with_rate(40, 40))
+        .feeding_changes()
         .listing_wide()
         .losing_mail_when_disabled()
 }

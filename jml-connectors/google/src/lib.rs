@@ -4,6 +4,7 @@ mod access;
 mod answers;
 mod change;
 mod descriptor;
+mod feed;
 mod leave;
 mod profile;
 mod read;
@@ -18,8 +19,9 @@ use jml_connector_kit::{Client, Request, conclude};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, EntitlementId, IdError, KindId, ProviderId};
 use jml_core::provider::{
-    Change, Cx, Descriptor, Error, ErrorKind, Health, ListRequest, ListScope, MailboxPart,
-    Observation, Outcome, Page, PendingRef, Provider, RefusalReason, Result, Row, Target, Verb,
+    Change, ChangePage, Cx, Descriptor, Error, ErrorKind, Health, ListRequest, ListScope,
+    MailboxPart, Observation, Outcome, Page, PendingRef, Provider, RefusalReason, Result, Row,
+    Target, Verb, Watermark,
 };
 use serde::de::DeserializeOwned;
 
@@ -67,6 +69,7 @@ pub struct Google {
     directory: Client,
     licensing: Client,
     transfer: Client,
+    reports: Client,
     gmail: String,
     delegation: Arc<dyn Delegation>,
     mailboxes: bool,
@@ -111,10 +114,12 @@ impl Google {
             if base == hosts.directory { Ok(directory.clone()) } else { client(base) }
         };
         let (licensing, transfer) = (same(&hosts.licensing)?, same(&hosts.transfer)?);
+        let reports = same(&hosts.reports)?;
         Ok(Self {
             directory,
             licensing,
             transfer,
+            reports,
             gmail: hosts.gmail.clone(),
             delegation: Arc::new(delegation),
             mailboxes: true,
@@ -434,6 +439,10 @@ impl Provider for Google {
             needs.strip_suffix(".readonly") == Some(has) || MAILBOX_SCOPES.contains(&needs)
         };
         Ok(self.directory.health(&self.descriptor, &response, implied))
+    }
+
+    async fn changes(&self, cx: &Cx, since: Option<&Watermark>) -> Result<ChangePage> {
+        self.since(cx, since).await
     }
 
     async fn poll(&self, cx: &Cx, pending: &PendingRef) -> Result<Outcome> {

@@ -1,5 +1,6 @@
 //! What is asked of Google, as requests. Nothing here knows a network.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use jml_connector_kit::{Request, path};
 use jml_core::id::IdentityId;
 use serde_json::{Map, Value, json};
@@ -24,6 +25,37 @@ fn quoted(text: &str) -> String {
 /// Whoever carries an identity's id. A search is behind its writes.
 pub(crate) fn owned_by(identity: &IdentityId) -> Request {
     users(10).query("query", format!("externalId={}", quoted(identity.as_str())))
+}
+
+/// Whoever has an address. A search is behind its writes.
+pub(crate) fn addressed(email: &str) -> Request {
+    users(1).query("query", format!("email={}", quoted(email)))
+}
+
+/// Users who were deleted in the last 20 days.
+pub(crate) fn deleted() -> Request {
+    users(USERS).query("showDeleted", true)
+}
+
+/// What administrators did between two instants, or until now.
+/// <https://developers.google.com/workspace/admin/reports/v1/reference/activities/list>
+pub(crate) fn activities(from: DateTime<Utc>, until: Option<DateTime<Utc>>) -> Request {
+    let text = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let request = Request::get(path![
+        "admin",
+        "reports",
+        "v1",
+        "activity",
+        "users",
+        "all",
+        "applications",
+        "admin"
+    ]);
+    let request = request.query("startTime", text(from)).query("maxResults", 1_000);
+    match until {
+        Some(until) => request.query("endTime", text(until)),
+        None => request,
+    }
 }
 
 /// One user, by id or by address.

@@ -276,7 +276,7 @@ async fn a_deleted_user_is_absent() {
 #[test]
 fn real_hosts_are_googles() {
     let hosts = Hosts::google();
-    for url in [hosts.directory, hosts.licensing, hosts.transfer, hosts.gmail] {
+    for url in [hosts.directory, hosts.licensing, hosts.transfer, hosts.gmail, hosts.reports] {
         assert!(url.starts_with("https://") && url.ends_with(".googleapis.com"), "{url}");
     }
 }

@@ -257,4 +257,10 @@ impl Backdoor for Door {
             api.users.iter().map(|(id, user)| state(api, id, user)).collect()
         })
     }
+
+    /// Entries go by themselves, after 180 days.
+    async fn forget_changes(&self) -> bool {
+        self.1.advance(chrono::TimeDelta::days(181));
+        true
+    }
 }

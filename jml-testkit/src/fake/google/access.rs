@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use http::Method;
 use serde_json::{Value, json as value};
 
@@ -43,11 +44,39 @@ impl Google {
         missing("memberKey")
     }
 
+    /// Writes down that somebody's membership changed.
+    fn member_changed(&mut self, name: &str, group: &str, user: &str, now: DateTime<Utc>) {
+        let group = self.groups.get(group).map(|it| it.email.clone()).unwrap_or_default();
+        // Members may be groups.
+        let of_group = self.groups.get(user).map(|it| it.email.clone());
+        let user = self.users.get(user).map(|it| it.email().to_owned()).or(of_group);
+        let user = user.unwrap_or_default();
+        let named = [("GROUP_EMAIL", group.as_str()), ("USER_EMAIL", user.as_str())];
+        self.happened("GROUP_SETTINGS", name, &named, now);
+    }
+
+    /// Writes down that somebody got or lost a role.
+    fn role_changed(&mut self, name: &str, (role, user): &(String, String), now: DateTime<Utc>) {
+        let user = self.users.get(user).map(|it| it.email().to_owned()).unwrap_or_default();
+        let role = self.roles.get(role).cloned().unwrap_or_default();
+        let named = [("ROLE_NAME", role.as_str()), ("USER_EMAIL", user.as_str())];
+        self.happened("DELEGATED_ADMIN_SETTINGS", name, &named, now);
+    }
+
+    /// Writes down that somebody got or lost a licence.
+    fn licence_changed(&mut self, name: &str, sku: &str, user: &str, now: DateTime<Utc>) {
+        let user = self.users.get(user).map(|it| it.email().to_owned()).unwrap_or_default();
+        let value = if name == "USER_LICENSE_REVOKE" { "OLD_VALUE" } else { "NEW_VALUE" };
+        let named = [(value, sku), ("USER_EMAIL", user.as_str())];
+        self.happened("LICENSES_SETTINGS", name, &named, now);
+    }
+
     pub(super) fn route_groups(
         &mut self,
         request: &Request,
         rest: &[&str],
         body: &Value,
+        now: DateTime<Utc>,
     ) -> Response {
         let method = request.method();
         let [key, rest @ ..] = rest else {
@@ -89,6 +118,7 @@ impl Google {
                     return error(409, "duplicate", "Member already exists.");
                 }
                 group.members.insert(member.clone(), role.clone());
+                self.member_changed("ADD_GROUP_MEMBER", &id, &member, now);
                 json(200, &self.shown_member(&member, &role))
             }
             (_, ["members", member]) => {
@@ -101,11 +131,13 @@ impl Google {
                     Method::GET => json(200, &self.shown_member(&member, &role)),
                     Method::DELETE => {
                         group.members.remove(&member);
+                        self.member_changed("REMOVE_GROUP_MEMBER", &id, &member, now);
                         done()
                     }
                     Method::PUT | Method::PATCH => {
                         let role = body["role"].as_str().unwrap_or(&role).to_owned();
                         group.members.insert(member.clone(), role.clone());
+                        self.member_changed("UPDATE_GROUP_MEMBER", &id, &member, now);
                         json(200, &self.shown_member(&member, &role))
                     }
                     _ => nothing(),
@@ -143,6 +175,7 @@ impl Google {
         request: &Request,
         rest: &[&str],
         body: &Value,
+        now: DateTime<Utc>,
     ) -> Response {
         let shown = |id: &str, (role, user): &(String, String)| {
             value!({ "kind": "admin#directory#roleAssignment", "etag": "\"e\"", "roleAssignmentId": id,
@@ -188,11 +221,15 @@ impl Google {
                 }
                 let id = self.number("2");
                 let answer = shown(&id, &made);
+                self.role_changed("ASSIGN_ROLE", &made, now);
                 self.assignments.insert(id, made);
                 json(200, &answer)
             }
             (&Method::DELETE, ["roleassignments", id]) => match self.assignments.remove(*id) {
-                Some(_) => done(),
+                Some(made) => {
+                    self.role_changed("UNASSIGN_ROLE", &made, now);
+                    done()
+                }
                 None => missing("roleAssignmentId"),
             },
             _ => nothing(),
@@ -204,6 +241,7 @@ impl Google {
         request: &Request,
         rest: &[&str],
         body: &Value,
+        now: DateTime<Utc>,
     ) -> Response {
         let emails: BTreeMap<String, String> =
             self.users.iter().map(|(id, user)| (id.clone(), user.email().to_owned())).collect();
@@ -257,14 +295,16 @@ impl Google {
                     return error(412, "conditionNotMet", text);
                 }
                 known.users.insert(id.clone());
-                json(200, &shown(product, sku, &known.name, &id))
+                let answer = shown(product, sku, &known.name, &id);
+                self.licence_changed("USER_LICENSE_ASSIGNMENT", sku, &id, now);
+                json(200, &answer)
             }
             (&Method::DELETE, ["user", _]) => {
-                if user.is_some_and(|id| known.users.remove(&id)) {
-                    json(200, &value!({}))
-                } else {
-                    error(404, "notFound", "License assignment not found.")
-                }
+                let Some(id) = user.filter(|id| known.users.remove(id)) else {
+                    return error(404, "notFound", "License assignment not found.");
+                };
+                self.licence_changed("USER_LICENSE_REVOKE", sku, &id, now);
+                json(200, &value!({}))
             }
             _ => nothing(),
         }

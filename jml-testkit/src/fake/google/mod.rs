@@ -1,5 +1,5 @@
-//! Google Workspace: Directory, Enterprise Licence Manager, Data Transfer, Gmail settings, and the token
-//! endpoint for service accounts, on one host.
+//! Google Workspace: Directory, Enterprise Licence Manager, Data Transfer, Gmail settings, the audit log of
+//! Reports, and the token endpoint for service accounts, on one host.
 //!
 //! What it does as Google does:
 //!
@@ -17,10 +17,13 @@
 //! - A suspended user refuses backup codes and Gmail calls.
 //! - A member twice is 409 `duplicate`; one who is nobody is 404, or 400 ([`Quirks::unknown_member_is_400`]).
 //! - Transfers of data run on after the answer ([`Quirks::transfer_ms`]).
+//! - What administrators change is in the audit log, the newest first, for 180 days. It names people by address,
+//!   shows late ([`Quirks::audit_lag_ms`]), and not in its order ([`Quirks::audit_stray_ms`]).
 //!
 //! Signatures are not verified.
 
 mod access;
+mod reports;
 mod rest;
 mod users;
 
@@ -29,6 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use http::{HeaderValue, Method};
 use serde_json::{Map, Value, json as value};
+
+pub use reports::Activity;
 
 use super::token::{Tokens, asserted, form};
 use super::{FakeApi, Quirk, Request, Response, json, query, respond, segments};
@@ -67,6 +72,8 @@ pub struct Google {
     pub applications: BTreeMap<String, String>,
     /// Transfers by id.
     pub transfers: BTreeMap<String, Transfer>,
+    /// The audit log of administrators.
+    pub activities: Vec<Activity>,
     /// How many archived users were bought; any number without it.
     pub archive_seats: Option<usize>,
     /// How many users were ever made by a call.
@@ -76,6 +83,8 @@ pub struct Google {
     tokens: Tokens,
     quirk: Option<Quirk>,
     next: u64,
+    /// For whom the request at hand is.
+    actor: String,
 }
 
 /// What can be switched.
@@ -96,6 +105,14 @@ pub struct Quirks {
     pub unknown_member_is_400: bool,
     /// Whether everybody has to have 2-Step Verification.
     pub enforces_2sv: bool,
+    /// How long the audit log takes to show what happened.
+    pub audit_lag_ms: i64,
+    /// How much longer every other entry of it takes, so that they come out of their order.
+    pub audit_stray_ms: i64,
+    /// The most rows of a page, whatever was asked for.
+    pub page_rows: Option<usize>,
+    /// Whether a user of another company's domain is 403, and not 404.
+    pub foreign_is_403: bool,
 }
 
 impl Default for Quirks {
@@ -108,6 +125,10 @@ impl Default for Quirks {
             throttle: None,
             unknown_member_is_400: false,
             enforces_2sv: false,
+            audit_lag_ms: 0,
+            audit_stray_ms: 0,
+            page_rows: None,
+            foreign_is_403: false,
         }
     }
 }
@@ -249,7 +270,9 @@ impl Google {
             created: now,
             updated: now,
         };
+        let email = user.email().to_owned();
         self.users.insert(id.clone(), user);
+        self.happened_to("CREATE_USER", &email, now);
         id
     }
 
@@ -320,6 +343,7 @@ impl Google {
         let parts = segments(request);
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match (parts.as_slice(), reads) {
+            (["admin", "reports", ..], _) => &["admin.reports.audit.readonly"],
             (["admin", "datatransfer", ..], false) => &["admin.datatransfer"],
             (["admin", "datatransfer", ..], true) => {
                 &["admin.datatransfer", "admin.datatransfer.readonly"]
@@ -404,7 +428,7 @@ impl Google {
                 self.route_users(request, rest, &body, now)
             }
             ["admin", "directory", "v1", "groups", rest @ ..] => {
-                self.route_groups(request, rest, &body)
+                self.route_groups(request, rest, &body, now)
             }
             [
                 "admin",
@@ -415,13 +439,14 @@ impl Google {
                 "devices",
                 "mobile",
                 rest @ ..,
-            ] => self.route_devices(request, rest, &body),
+            ] => self.route_devices(request, rest, &body, now),
             ["admin", "directory", "v1", "customer", "my_customer", rest @ ..] => {
-                self.route_roles(request, rest, &body)
+                self.route_roles(request, rest, &body, now)
             }
             ["apps", "licensing", "v1", "product", rest @ ..] => {
-                self.route_licences(request, rest, &body)
+                self.route_licences(request, rest, &body, now)
             }
+            ["admin", "reports", "v1", rest @ ..] => self.route_reports(request, rest, now),
             ["admin", "datatransfer", "v1", rest @ ..] => {
                 self.route_transfers(request, rest, &body, now)
             }
@@ -446,6 +471,7 @@ impl Google {
             Some(Ok(n)) if n >= 1 && n <= most => n,
             Some(_) => return error(400, "invalid", "Invalid value for maxResults"),
         };
+        let limit = self.quirks.page_rows.map_or(limit, |most| limit.min(most));
         let token = query.get("pageToken").map(String::as_str);
         let after = token.map(|it| it.strip_prefix("https://evil.example/").unwrap_or(it));
         let after = match after.map(|it| it.strip_prefix("p.")) {
@@ -493,7 +519,10 @@ impl FakeApi for Google {
             self.token(request, now)
         } else {
             match self.may(request, now) {
-                Ok(subject) => self.route(request, &subject, now),
+                Ok(subject) => {
+                    self.actor.clone_from(&subject);
+                    self.route(request, &subject, now)
+                }
                 Err(refused) => *refused,
             }
         };

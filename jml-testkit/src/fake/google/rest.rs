@@ -16,6 +16,7 @@ impl Google {
         request: &Request,
         rest: &[&str],
         body: &Value,
+        now: DateTime<Utc>,
     ) -> Response {
         let shown = |id: &str, device: &Device| {
             let emails: Vec<&str> = device.emails.iter().map(String::as_str).collect();
@@ -55,6 +56,16 @@ impl Google {
                             _ => return error(400, "invalid", "Invalid Input: action"),
                         };
                         status.clone_into(&mut device.status);
+                        let name = match status {
+                            "ACCOUNT_WIPED" => "MOBILE_ACCOUNT_WIPE",
+                            "WIPED" => "MOBILE_DEVICE_WIPE",
+                            "APPROVED" => "MOBILE_DEVICE_APPROVE",
+                            _ => "MOBILE_DEVICE_BLOCK",
+                        };
+                        for email in device.emails.clone() {
+                            let named = [("DEVICE_ID", *id), ("USER_EMAIL", email.as_str())];
+                            self.happened("MOBILE_SETTINGS", name, &named, now);
+                        }
                         done()
                     }
                     _ => nothing(),

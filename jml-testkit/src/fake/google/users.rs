@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::Method;
 use serde_json::{Map, Value, json as value};
 
+use super::reports::taken;
 use super::{Google, Request, Response, User, done, error, json, missing, nothing, query, time};
 
 /// What an administrator can write on a user, as far as this fake keeps it.
@@ -75,7 +76,18 @@ impl Google {
         if self.deleted.iter().any(|(id, (user, _))| id == key || user.email() == key) {
             return Err(Box::new(error(400, "badRequest", "Type not supported: userKey")));
         }
+        if self.quirks.foreign_is_403 && self.is_foreign(key) {
+            let text = "Not Authorized to access this resource/api";
+            return Err(Box::new(error(403, "forbidden", text)));
+        }
         Err(Box::new(missing("userKey")))
+    }
+
+    /// Whether an address is of a domain that no administrator is of.
+    fn is_foreign(&self, key: &str) -> bool {
+        let domain = |it: &str| it.rsplit_once('@').map(|(_, domain)| domain.to_owned());
+        let theirs = domain(key);
+        theirs.is_some() && !self.admins.iter().any(|admin| domain(admin) == theirs)
     }
 
     pub(super) fn route_users(
@@ -89,7 +101,7 @@ impl Google {
         match (method, rest) {
             (&Method::GET, []) => return self.list_users(request, now),
             (&Method::POST, []) => return self.insert_user(request, body, now),
-            (&Method::POST, [key, "undelete"]) => return self.undelete(key),
+            (&Method::POST, [key, "undelete"]) => return self.undelete(key, now),
             _ => {}
         }
         let [key, rest @ ..] = rest else { return nothing() };
@@ -110,7 +122,14 @@ impl Google {
                 self.delete_user(&id, now);
                 done()
             }
-            _ => self.route_credentials(request, &id, rest),
+            _ => {
+                let response = self.route_credentials(request, &id, rest);
+                if let (Some(name), true) = (taken(method, rest), response.status().is_success()) {
+                    let email = self.users.get(&id).map(|it| it.email().to_owned());
+                    self.happened_to(name, &email.unwrap_or_default(), now);
+                }
+                response
+            }
         }
     }
 
@@ -309,6 +328,7 @@ impl Google {
             return error(412, "insufficientArchivedUserLicenses", text);
         }
         let old = user.email().to_owned();
+        let before = (user.profile.clone(), user.suspended, user.archived);
         if let Err(refused) = write(&mut user.profile, body) {
             return *refused;
         }
@@ -327,6 +347,7 @@ impl Google {
             user.sessions = 0;
         }
         user.updated = now;
+        self.updated(id, (&before.0, before.1, before.2), now);
         json(200, &self.users.get(id).map(|user| self.shown(id, user)).unwrap_or_default())
     }
 
@@ -342,15 +363,17 @@ impl Google {
         self.assignments.retain(|_, (_, assigned)| assigned != id);
         // What was not handed over is lost.
         user.files.clear();
+        self.happened_to("DELETE_USER", user.email(), now);
         self.deleted.insert(id.to_owned(), (user, now));
     }
 
-    fn undelete(&mut self, key: &str) -> Response {
+    fn undelete(&mut self, key: &str, now: DateTime<Utc>) -> Response {
         let Some((user, _)) = self.deleted.remove(key) else { return missing("userKey") };
         if self.taken(user.email(), None) {
             self.deleted.insert(key.to_owned(), (user, DateTime::UNIX_EPOCH));
             return error(409, "duplicate", "Entity already exists.");
         }
+        self.happened_to("UNDELETE_USER", user.email(), now);
         self.users.insert(key.to_owned(), user);
         done()
     }
