@@ -227,8 +227,10 @@ impl<'a> Pass<'a> {
         }
         let whom = account.map_or_else(|| provider.to_string(), ToString::to_string);
         let title = SmolStr::new(format!("{op} on `{whom}` by hand"));
-        // What cannot be named cannot be looked at: an account that an earlier step makes.
+        // What cannot be named cannot be looked at: an account that an earlier step makes. Nor what a target
+        // without a call for it does not show either, and a mailbox without it would look refused.
         let known = account.is_some() || op.makes_account();
+        let known = known && !matches!(op, Operation::SetMailbox(_));
         let by_hand = known.then(|| ByHand {
             provider: provider.clone(),
             account: account.map(|at| at.account.clone()),

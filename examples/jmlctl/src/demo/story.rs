@@ -49,6 +49,7 @@ struct Totals {
     approvals: u32,
     refusals: u32,
     tasks: u32,
+    requests: usize,
     feeds_refused: u32,
     batches_braked: u32,
     withheld: u32,
@@ -160,6 +161,7 @@ impl<'a> Year<'a> {
             let selection = if all || swept { Selection::All } else { Selection::Only(who) };
             let cause = if swept { "weekly sweep" } else { "due" };
             self.plan(&selection, cause, at)?;
+            self.totals.requests += self.targets.requests();
             if swept {
                 // Once a week somebody outside gets to see how far the log is.
                 let store = self.project.evidence()?;
@@ -522,6 +524,7 @@ impl<'a> Year<'a> {
             (" approvals", totals.approvals as usize),
             (" refusals", totals.refusals as usize),
             (" tasks done by people", totals.tasks as usize),
+            (" requests to targets", totals.requests),
             (" feeds refused", totals.feeds_refused as usize),
             (" batches stopped by a brake", totals.batches_braked as usize),
             (" grants withheld for separation of duties", totals.withheld as usize),

@@ -17,7 +17,7 @@ use jml_testkit::fake::google::{Google, SCOPE};
 use jml_testkit::fake::jumpcloud::JumpCloud;
 use jml_testkit::fake::okta::Okta;
 use jml_testkit::fake::scim::Scim;
-use jml_testkit::fake::{Fake, Hits, Server, WireFault};
+use jml_testkit::fake::{Fake, FakeApi, Server};
 use serde_json::Value;
 
 use super::clock::{DemoClock, Still};
@@ -204,8 +204,21 @@ token = {{ file = "{TOKEN}" }}
         })
     }
 
-    /// Okta is in trouble: so many requests are not answered as they should be.
-    pub(crate) fn storm(&self, requests: u32) {
-        self.okta.fake().inject(Hits::All, requests, WireFault::status(503));
+    /// Requests that were answered since the last time somebody asked.
+    pub(crate) fn requests(&self) -> usize {
+        let each = [
+            counted(&self.entra),
+            counted(&self.google),
+            counted(&self.okta),
+            counted(&self.jumpcloud),
+            counted(&self.crm),
+        ];
+        each.iter().sum()
     }
+}
+
+fn counted<A: FakeApi>(server: &Server<A>) -> usize {
+    let count = server.fake().requests().len();
+    server.fake().forget();
+    count
 }
