@@ -319,7 +319,7 @@ fn untouched(change: &Change, before: &Truth, after: &Truth) -> Result<(), Strin
     match &change.op {
         Operation::TransferOwnership { to } => _ = theirs.insert(to),
         Operation::CreateAccount { .. } => {
-            theirs.extend(after.keys().filter(|it| !before.contains_key(*it)))
+            theirs.extend(after.keys().filter(|it| !before.contains_key(*it)));
         }
         _ => {}
     }
