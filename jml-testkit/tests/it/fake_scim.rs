@@ -1,5 +1,4 @@
 //! The fake SCIM server, asked without a connector.
-#![expect(clippy::indexing_slicing, reason = "a JSON value has null for what it has not")]
 
 use jml_testkit::fake::scim::{Quirks, Removal, Scim};
 use jml_testkit::fake::{FakeApi as _, Quirk};
