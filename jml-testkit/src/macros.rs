@@ -139,6 +139,7 @@ macro_rules! conformance {
             a_replayed_plan_is_a_no_op
             a_creation_cut_on_the_wire_is_found
             a_change_costs_few_requests
+            a_change_cut_at_any_request_is_told_truly
             grants_at_once_are_not_lost
             the_same_grant_at_once_is_one
             grant_and_revoke_at_once_end_in_one

@@ -312,8 +312,12 @@ impl Bench {
 
     // Entitlements.
 
-    /// So many entitlements that can be granted freely.
-    pub(super) async fn keys(&self, count: usize) -> Check<Vec<EntitlementKey>> {
+    /// Entitlements that can be granted freely: those that were named, else those that are listed, until
+    /// there are enough.
+    async fn free_keys(
+        &self,
+        enough: impl Fn(&[EntitlementKey]) -> bool,
+    ) -> Check<Vec<EntitlementKey>> {
         let kinds = &self.descriptor().kinds;
         let free = |key: &EntitlementKey| kinds.get(&key.kind).is_none_or(|kind| !kind.immutable);
         let mut keys = self.world.entitlements.clone();
@@ -327,16 +331,33 @@ impl Bench {
                     _ => None,
                 }));
                 let next = page.next().cloned();
-                if keys.len() >= count || next.is_none() || next == request.cursor {
+                if enough(&keys) || next.is_none() || next == request.cursor {
                     break;
                 }
                 request.cursor = next;
             }
         }
-        match keys.get(..count) {
+        Ok(keys)
+    }
+
+    /// So many entitlements that can be granted freely.
+    pub(super) async fn keys(&self, count: usize) -> Check<Vec<EntitlementKey>> {
+        match self.free_keys(|keys| keys.len() >= count).await?.get(..count) {
             Some(keys) => Ok(keys.to_vec()),
             None => Err(Stop::NotRun(format!("needs {count} entitlements"))),
         }
+    }
+
+    /// One entitlement of each kind of which some can be granted freely.
+    pub(super) async fn key_of_each_kind(&self) -> Check<Vec<EntitlementKey>> {
+        let mut found = BTreeMap::new();
+        for key in self.free_keys(|_| false).await? {
+            let special = [&self.world.scarce, &self.world.guarded];
+            if !special.contains(&&Some(key.clone())) {
+                found.entry(key.kind.clone()).or_insert(key);
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     pub(super) async fn a_key(&self) -> Check<EntitlementKey> {

@@ -122,6 +122,8 @@ pub enum Hits {
     Reads,
     /// The others, without requests for tokens.
     Changes,
+    /// The one with this number from now on, counted from 1, and those after it. All are counted.
+    Nth(u32),
 }
 
 /// A request as it came, for looking at.
@@ -175,11 +177,33 @@ pub struct Fake<A> {
 
 struct Inner<A> {
     api: A,
-    faults: Vec<(Hits, u32, WireFault)>,
+    faults: Vec<Planned>,
     fired: u32,
     requests: Vec<Recorded>,
     down: bool,
     watch: Option<Arc<dyn Watch>>,
+}
+
+/// A fault that is to come.
+struct Planned {
+    hits: Hits,
+    left: u32,
+    seen: u32,
+    fault: WireFault,
+}
+
+impl Planned {
+    /// Counts a request; whether it is one to go wrong.
+    fn hit(&mut self, mutates: bool, is_token: bool) -> bool {
+        self.seen += 1;
+        self.left > 0
+            && match self.hits {
+                Hits::All => true,
+                Hits::Reads => !mutates && !is_token,
+                Hits::Changes => mutates,
+                Hits::Nth(number) => self.seen >= number,
+            }
+    }
 }
 
 impl<A> Clone for Fake<A> {
@@ -229,7 +253,12 @@ impl<A: FakeApi> Fake<A> {
 
     /// The next `times` requests of these go wrong.
     pub fn inject(&self, hits: Hits, times: u32, fault: WireFault) {
-        self.lock().faults.push((hits, times, fault));
+        self.lock().faults.push(Planned { hits, left: times, seen: 0, fault });
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn calm(&self) {
+        self.lock().faults.clear();
     }
 
     /// How many requests went wrong.
@@ -288,17 +317,16 @@ impl<A: FakeApi> Fake<A> {
         };
         let mutates = recorded.mutates;
         inner.requests.push(recorded);
-        let hit = inner.faults.iter_mut().find(|(hits, left, _)| {
-            *left > 0
-                && match hits {
-                    Hits::All => true,
-                    Hits::Reads => !mutates && !request.uri().path().contains("token"),
-                    Hits::Changes => mutates,
-                }
-        });
-        let fault = hit.map(|(_, left, fault)| {
-            *left -= 1;
-            fault.clone()
+        let is_token = request.uri().path().contains("token");
+        // Each counts, also where another one comes first.
+        let hits: Vec<&mut Planned> = inner
+            .faults
+            .iter_mut()
+            .filter_map(|it| it.hit(mutates, is_token).then_some(it))
+            .collect();
+        let fault = hits.into_iter().next().map(|it| {
+            it.left -= 1;
+            it.fault.clone()
         });
         let Some(fault) = fault else {
             let response = dated(inner.api.handle(request, now), now);
@@ -342,6 +370,8 @@ impl<A: FakeApi> Fake<A> {
 pub trait Wire: Send + Sync + 'static {
     /// The next `times` requests of these go wrong.
     fn inject(&self, hits: Hits, times: u32, fault: WireFault);
+    /// Nothing goes wrong any more.
+    fn calm(&self);
     /// How many requests went wrong.
     fn fired(&self) -> u32;
     /// Every request that came.
@@ -357,6 +387,9 @@ pub trait Wire: Send + Sync + 'static {
 impl<A: FakeApi> Wire for Fake<A> {
     fn inject(&self, hits: Hits, times: u32, fault: WireFault) {
         Self::inject(self, hits, times, fault);
+    }
+    fn calm(&self) {
+        Self::calm(self);
     }
     fn fired(&self) -> u32 {
         Self::fired(self)

@@ -102,6 +102,9 @@ impl<A: FakeApi> Wire for Server<A> {
     fn inject(&self, hits: Hits, times: u32, fault: WireFault) {
         self.fake.inject(hits, times, fault);
     }
+    fn calm(&self) {
+        self.fake.calm();
+    }
     fn fired(&self) -> u32 {
         self.fake.fired()
     }

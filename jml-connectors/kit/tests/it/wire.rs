@@ -42,6 +42,7 @@ enum Defect {
     ListsEverythingForOnePage,
     PassesOnARepeatedCursor,
     CreationIsNotLookedUp,
+    LooksAfterwardsAndForgets,
     // On its way to the target.
     TriesAgain,
     TriesAgainOn401,
@@ -52,7 +53,7 @@ enum Defect {
     KeepsConnectionsOpen,
 }
 
-const ALL: [(Defect, &str); 29] = [
+const ALL: [(Defect, &str); 30] = [
     (Defect::LostIsNo, "A lost answer is reported as: nothing happened."),
     (Defect::ServerErrorIsNo, "A server error is reported as: nothing happened."),
     (Defect::RefusalLeavesDoubt, "A refusal is reported as: nobody knows."),
@@ -78,6 +79,10 @@ const ALL: [(Defect, &str); 29] = [
         "The link of the page just read is followed again and again.",
     ),
     (Defect::CreationIsNotLookedUp, "A name that is taken is an error, also when we took it."),
+    (
+        Defect::LooksAfterwardsAndForgets,
+        "A change is followed by a look; when that fails, nothing is said to have happened.",
+    ),
     (Defect::TriesAgain, "A request that failed is sent again at once."),
     (Defect::TriesAgainOn401, "A refused credential is tried until it is accepted."),
     (Defect::FollowsRedirects, "Redirects are followed."),
@@ -194,6 +199,11 @@ impl Layer for Wrong {
                 if change.op.makes_account() && outcome.effect == Effect::Unchanged =>
             {
                 Err(Error::new(ErrorKind::AlreadyExists, "the name is taken"))
+            }
+            (Defect::LooksAfterwardsAndForgets, Call::Apply(change), Ok(reply)) => {
+                let seen = next.run(cx, &Call::Read(change.target()?)).await;
+                seen.map_err(|e| e.with_applied(Applied::No))?;
+                Ok(reply)
             }
             (_, _, result) => result,
         }

@@ -1,12 +1,13 @@
 //! A life in an organisation: joiner, mover, leaver, through the engine, also when everything goes wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use jml_connector_checks::{Life, Person, agrees, calls, golden, start, storms};
 use jml_core::account::{AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
+use jml_core::provider::{Cx, ListRequest, Provider as _, Row};
 use jml_testkit::fake::okta::{Device, Rule};
 use jml_testkit::fake::{Hits, WireFault};
 
@@ -173,6 +174,21 @@ async fn who_never_came_is_deactivated() {
 }
 
 /// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
+/// A plain listing hides them, and a deprovisioned user that nobody sees is one that nobody deletes.
+#[tokio::test]
+async fn the_deprovisioned_are_listed() {
+    let place = Place::new(None);
+    let profile = BTreeMap::from([("login".to_owned(), "ada@corp.test".into())]);
+    let id = place.fake().with(|api| api.add_user(profile, "DEPROVISIONED", start()));
+    let cx = Cx::new(place.clock.clone());
+    let page = place.provider("t").list(&cx, &ListRequest::accounts()).await.unwrap();
+    let seen = page.rows().iter().filter_map(|row| match row {
+        Row::Account(it) => Some((it.id.to_string(), it.status)),
+        _ => None,
+    });
+    assert_eq!(seen.collect::<Vec<_>>(), [(id, AccountStatus::Archived)]);
+}
+
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
     let throttled = || {

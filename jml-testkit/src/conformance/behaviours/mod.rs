@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod answers;
 mod feeds;
+mod halfway;
 mod leaving;
 mod listing;
 mod safety;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::join;
 use jml_core::provider::{Change, Effect, Layered, Operation, Provider, Result, Target, Verb};
 
-use super::behaviours;
+use super::{behaviours, halfway};
 use crate::Script;
 use crate::conformance::bench::{Bench, Check, Stop, ensure, fail, grant, revoke};
 use crate::fake::{Hits, WireFault};
@@ -144,6 +144,11 @@ behaviours! {
         bench.does(&account, grant(&key)).await?;
         let sent = bench.wire()?.requests().len() - from;
         ensure!(sent <= 6, "a grant costs {sent} requests");
+    }
+    /// Many changes are several requests. Whoever says "nothing happened" after the first of two is not
+    /// asked again, and the rest is never done.
+    t8 a_change_cut_at_any_request_is_told_truly Faults |bench| {
+        halfway::each_request_fails(bench).await?;
     }
     /// Two runs for one group at the same time. With read-modify-write, one of them is lost.
     c1 grants_at_once_are_not_lost BlackBox |bench| {
