@@ -345,8 +345,13 @@ impl<'a> Work<'a> {
         }
         // Nobody gets a new account in order to be away.
         let status = match wanted.status {
-            AccountStatus::Active => AccountStatus::Active,
-            _ => AccountStatus::Staged,
+            AccountStatus::Active => Some(AccountStatus::Active),
+            _ => self.world.closed_at_first(provider),
+        };
+        let Some(status) = status else {
+            let why = "every account there can be used at once, so it is made on the first day";
+            self.wait(format!("account on `{provider}`"), why);
+            return;
         };
         let Some(user_name) = self.free_name(provider, &wanted.user_name) else {
             let why = format!("the name `{}` is or was somebody else's", wanted.user_name);

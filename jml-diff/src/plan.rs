@@ -11,6 +11,7 @@ mod number;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use jml_core::account::AccountRef;
 use jml_core::approval::Deciders;
 use jml_core::canon::CanonError;
 use jml_core::desired::{Desired, Finding};
@@ -270,6 +271,15 @@ fn was_away(input: &PlanInput<'_>) -> bool {
     running.flat_map(|it| &it.leaves).any(|leave| leave.to.is_some_and(|to| to <= today))
 }
 
+/// Whether nobody left yet who could come back: many targets make an account that waits for the first day as a
+/// disabled one.
+fn is_new(input: &PlanInput<'_>, account: &AccountRef) -> bool {
+    let today = input.at.date_naive();
+    let ended = |it: &Engagement| it.end.is_some_and(|end| end < today);
+    let left = input.facts.identity.engagements.iter().any(ended);
+    !left && input.ledger.closed(account).is_none()
+}
+
 /// The kind of change, told by what accounts need.
 fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
     use jml_core::account::AccountStatus as S;
@@ -304,6 +314,11 @@ fn kind_of(input: &PlanInput<'_>, delta: &Delta) -> LifecycleKind {
             }
             AccountLine::Status { from: S::Disabled, to: S::Active, .. } if was_away(input) => {
                 Some(LifecycleKind::Return)
+            }
+            AccountLine::Status { account, from: S::Disabled, to: S::Active }
+                if is_new(input, account) =>
+            {
+                Some(LifecycleKind::Join)
             }
             AccountLine::Status { to: S::Active, .. } => Some(LifecycleKind::Rehire),
             AccountLine::Status { to: S::Suspended, .. } => Some(LifecycleKind::LeaveOfAbsence),

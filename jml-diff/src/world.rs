@@ -167,6 +167,14 @@ impl World {
         self.providers.get(provider).is_some_and(|facts| facts.verbs.contains(&verb))
     }
 
+    /// As what an account is made there that nobody may use yet: many targets know only one way to be closed.
+    #[must_use]
+    pub fn closed_at_first(&self, provider: &ProviderId) -> Option<AccountStatus> {
+        let known = self.providers.get(provider).map(|facts| &facts.statuses);
+        let mut closed = [AccountStatus::Staged, AccountStatus::Disabled].into_iter();
+        closed.find(|status| known.is_none_or(|known| known.contains(status)))
+    }
+
     /// Whether nothing can be given to a disabled account there.
     #[must_use]
     pub fn refuses_grants(&self, provider: &ProviderId) -> bool {

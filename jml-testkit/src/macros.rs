@@ -110,6 +110,7 @@ macro_rules! conformance {
             a_delegate_is_added
             a_mailbox_is_converted
             without_a_mailbox_it_is_not_found
+            mail_of_a_disabled_account_is_as_declared
             ownership_is_transferred
             nothing_to_transfer_is_unchanged
             a_transfer_to_nobody_loses_nothing

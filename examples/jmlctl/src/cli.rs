@@ -36,6 +36,9 @@ pub(crate) enum Command {
         /// Where to write; an earlier demo there is replaced.
         #[arg(long, default_value = "jml-demo")]
         dir: PathBuf,
+        /// Let the targets stay afterwards, until Ctrl-C.
+        #[arg(long)]
+        serve: bool,
     },
     /// Show what would change, for whom and why. Writes nothing.
     Plan {

@@ -36,7 +36,7 @@ use crate::{demo, render};
 pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
     match &cli.command {
         Command::Init { dir } => init::init(dir, cli.json, out),
-        Command::Demo { dir } => demo::demo(dir, cli.json, out),
+        Command::Demo { dir, serve } => demo::demo(dir, *serve, cli.json, out),
         Command::Doctor => doctor::doctor(cli, out),
         Command::Plan { when, keeps } => plan(cli, when.at, *keeps, out),
         Command::Explain { person, entitlement, when } => {

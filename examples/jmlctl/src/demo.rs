@@ -18,7 +18,7 @@ use crate::out::{BOLD, Out, styled};
 /// Marks a directory that a demo may replace.
 const MARK: &str = "made-by-jmlctl-demo";
 
-pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
+pub(crate) fn demo(dir: &Path, serve: bool, json: bool, out: &Out) -> Result<u8, Failure> {
     let wrong = |what: String| Failure::new(CONFIG, what);
     if dir.exists() {
         let empty = fs::read_dir(dir).is_ok_and(|mut items| items.next().is_none());
@@ -76,12 +76,31 @@ pub(crate) fn demo(dir: &Path, json: bool, out: &Out) -> Result<u8, Failure> {
         out.line(format!("  {shown}/audit/report.html what an auditor reads; VERIFY.md beside it"));
         out.line(format!("  {shown}/outside           what somebody outside keeps, week by week"));
         out.line("Try:");
-        for command in ["status", "plan --at 2027-01-04T08:00:00Z", "explain E0042", "verify"] {
+        for command in ["status", "verify"] {
             out.line(format!("  jmlctl --config {shown}/jml.toml {command}"));
         }
         out.line(format!(
             "  jmlctl verify --pack {shown}/audit --key \"$(cat {shown}/evidence/vkey)\""
         ));
+        if serve {
+            out.line("");
+            out.line(styled(BOLD, "The targets stay until Ctrl-C"));
+            for (name, url) in year.targets().addresses() {
+                out.line(format!("  {name:10} {url}"));
+            }
+            out.line("In another terminal:");
+            for command in ["doctor", "plan --at 2027-01-04T08:00:00Z", "explain E0043"] {
+                out.line(format!("  jmlctl --config {shown}/jml.toml {command}"));
+            }
+        } else {
+            out.line("The targets are gone with the demo; `jmlctl demo --serve` lets them stay, so that `doctor`, `plan` and `explain` have something to look at.");
+        }
+    }
+    if serve {
+        year.targets().stay();
+        loop {
+            std::thread::park();
+        }
     }
     Ok(if ok { OK } else { UNVERIFIED })
 }

@@ -7,7 +7,7 @@ use jml_core::account::AccountStatus;
 use jml_core::digest::Digest;
 use jml_core::id::{IdentityId, ProviderId, StepId};
 use jml_core::journal::{Actor, Fact, RunOutcome};
-use jml_core::plan::{ByHand, Confirm, Late, Need, OnStale, Rank, Step, StepKind};
+use jml_core::plan::{ByHand, Confirm, Late, LifecycleKind, Need, OnStale, Rank, Step, StepKind};
 use jml_core::provider::{
     Applied, Change, Effect as Changed, Error, ErrorKind, Expect, Observation, Operation, Outcome,
     Result as ProviderResult, RetryAdvice, Target,
@@ -312,7 +312,9 @@ impl Machine {
             }
             return;
         }
-        if step.on_stale == OnStale::Replan && is_stale(&step, op, seen) {
+        // Before the first day, a closed account is what it should be.
+        let waits = self.plan.header().kind == LifecycleKind::PreHire;
+        if step.on_stale == OnStale::Replan && is_stale(&step, op, seen, waits) {
             self.busy.insert(step_id.clone());
             self.note(now, Actor::Engine, Fact::Stale { step: step_id, found: seen.clone() });
             return;
@@ -582,7 +584,7 @@ enum Failed {
 
 /// Whether the account is not the one that the plan was made for any more. Looks only at what the step
 /// touches, so that somebody else's work elsewhere on the account does not stop it.
-fn is_stale(step: &Step, op: &Operation, seen: &Observation) -> bool {
+fn is_stale(step: &Step, op: &Operation, seen: &Observation, waits: bool) -> bool {
     match seen {
         Observation::Absent => !op.makes_account(),
         Observation::Present(account) => {
@@ -591,7 +593,8 @@ fn is_stale(step: &Step, op: &Operation, seen: &Observation) -> bool {
                 return account.status.can_sign_in() || !account.owns.is_empty();
             }
             let gives = matches!(op, Operation::Grant { .. } | Operation::Exchange { .. });
-            gives && step.rank == Rank::Grant && account.status == AccountStatus::Disabled
+            let closed = account.status == AccountStatus::Disabled && !waits;
+            gives && step.rank == Rank::Grant && closed
         }
         Observation::NotObserved => false,
     }

@@ -172,8 +172,9 @@ fn manifest(files: &dyn Files, origin: &str) -> (Option<Signed>, Problems) {
     if right.is_none() {
         problems.add(SIGNATURE, "it is missing, or signs another manifest");
     }
-    let envelope = files.read(STATEMENT).filter(|it| canon::check(it).is_ok());
-    let envelope = envelope.as_deref().and_then(Envelope::parse);
+    // Written again, it is the same: nothing is in the file that the envelope does not say.
+    let whole = |it: &Vec<u8>| Envelope::parse(it).filter(|read| read.write().as_ref() == Ok(it));
+    let envelope = files.read(STATEMENT).as_ref().and_then(whole);
     if !envelope.as_ref().is_some_and(|it| names(it, &bytes)) {
         problems.add(STATEMENT, "it is missing, or is about another manifest");
     }
@@ -191,11 +192,17 @@ fn names(envelope: &Envelope, manifest: &[u8]) -> bool {
     envelope.payload_type == IN_TOTO && sha256 == Some(Digest::plain(manifest).to_hex().as_str())
 }
 
+/// Whether the signatures are said to be of the key that they are of. For whoever looks only at the name.
+fn names_key(envelope: &Envelope, key: &VerifierKey) -> bool {
+    let name = key.to_string();
+    envelope.signatures.iter().all(|(keyid, _)| *keyid == name)
+}
+
 /// Adds to L3 that a trusted key signed the manifest.
 fn with_signature(verdict: Verdict, signed: Option<&Signed>, keys: &[VerifierKey]) -> Verdict {
     let by = |(note, envelope): &&Signed| {
         keys.iter().any(|key| key.open(note).is_ok())
-            && keys.iter().any(|key| envelope.open(key).is_ok())
+            && keys.iter().any(|key| envelope.open(key).is_ok() && names_key(envelope, key))
     };
     let bad = signed.filter(|signed| !by(signed));
     if keys.is_empty() || bad.is_none() {

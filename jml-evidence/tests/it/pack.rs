@@ -162,7 +162,7 @@ fn a_list_of_files_signed_by_a_stranger() {
         let by = if only_note { signer() } else { stranger() };
         let signature =
             by.sign(&jml_evidence::dsse::pae(&envelope.payload_type, &payload)).unwrap();
-        let signatures = vec![(String::new(), signature)];
+        let signatures = vec![(by.verifier().to_string(), signature)];
         let envelope = jml_evidence::dsse::Envelope { payload, signatures, ..envelope };
         files.insert("statement.dsse.json".to_owned(), envelope.write().unwrap());
         verify(&files, &trust(&quarter)).levels[&Level::L3].clone()

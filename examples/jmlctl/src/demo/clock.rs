@@ -1,18 +1,22 @@
 //! Virtual time: stands still but for a little on every look, and jumps when somebody waits and nothing is on
 //! its way.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::clock::Clock;
 use jml_core::provider::{Call, Cx, Layer, Next, Reply, Result, Slot};
+use jml_engine::SystemClock;
 use tokio::sync::watch;
 
 /// The demo's clock. Clones share the time.
 #[derive(Clone)]
 pub(crate) struct DemoClock {
     now: Arc<Mutex<DateTime<Utc>>>,
+    /// When the call began that is on its way: what targets take for now, whoever looks at the clock meanwhile.
+    there: Arc<Mutex<DateTime<Utc>>>,
     calls: Arc<watch::Sender<u32>>,
 }
 
@@ -21,12 +25,19 @@ const TICK: TimeDelta = TimeDelta::milliseconds(35);
 
 impl DemoClock {
     pub(crate) fn new(now: DateTime<Utc>) -> Self {
-        Self { now: Arc::new(Mutex::new(now)), calls: Arc::new(watch::Sender::new(0)) }
+        let mutex = || Arc::new(Mutex::new(now));
+        Self { now: mutex(), there: mutex(), calls: Arc::new(watch::Sender::new(0)) }
     }
 
     /// What lets this clock know what is on its way.
     pub(crate) fn turns(&self) -> Turns {
         Turns { clock: self.clone(), turn: Arc::new(tokio::sync::Mutex::new(())) }
+    }
+
+    /// A call begins.
+    fn begin(&self) {
+        let now = *self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.there.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
     fn calls(&self, change: impl FnOnce(&mut u32)) {
@@ -59,17 +70,34 @@ impl Clock for DemoClock {
     }
 }
 
-/// The same time without what a look costs: for the targets, which are looked at from other threads.
-pub(crate) struct Still(pub(crate) DemoClock);
+/// The same time without what a look costs: for the targets, which are looked at from other threads. When the
+/// story is over and somebody looks around, it is the machine's.
+pub(crate) struct Still {
+    story: DemoClock,
+    over: AtomicBool,
+}
+
+impl Still {
+    pub(crate) const fn new(story: DemoClock) -> Self {
+        Self { story, over: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
 
 #[async_trait]
 impl Clock for Still {
     fn now(&self) -> DateTime<Utc> {
-        *self.0.now.lock().unwrap_or_else(PoisonError::into_inner)
+        if self.over.load(Ordering::SeqCst) {
+            return SystemClock.now();
+        }
+        *self.story.there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn sleep_until(&self, until: DateTime<Utc>) {
-        self.0.sleep_until(until).await;
+        self.story.sleep_until(until).await;
     }
 }
 
@@ -90,6 +118,7 @@ impl Layer for Turns {
         self.clock.calls(|calls| *calls += 1);
         let _under_way = UnderWay(&self.clock);
         let _turn = self.turn.lock().await;
+        self.clock.begin();
         next.run(cx, call).await
     }
 }

@@ -122,6 +122,10 @@ impl<'a> Year<'a> {
         })
     }
 
+    pub(crate) const fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     pub(crate) const fn project(&self) -> &Project {
         &self.project
     }

@@ -37,6 +37,7 @@ pub(crate) struct Targets {
     okta: Server<Okta>,
     jumpcloud: Server<JumpCloud>,
     crm: Server<Scim>,
+    still: Arc<Still>,
     /// JumpCloud's own id of the group of the cluster.
     pub(crate) cluster: String,
 }
@@ -52,7 +53,7 @@ impl Targets {
         std::fs::write(dir.join(TOKEN), token)?;
         std::fs::write(dir.join(KEY), pem.expose_secret())?;
 
-        let still = Arc::new(Still(clock.clone()));
+        let still = Arc::new(Still::new(clock.clone()));
         // The permissions that the connector says it needs, and no others.
         let client = Client::new("http://127.0.0.1").map_err(|e| wrong(&e))?;
         let id = "entra".parse().map_err(|e: IdError| wrong(&e))?;
@@ -89,9 +90,15 @@ impl Targets {
             google: Fake::new(google, still.clone()).serve()?,
             okta: Fake::new(okta, still.clone()).serve()?,
             jumpcloud: Fake::new(jumpcloud, still.clone()).serve()?,
-            crm: Fake::new(crm, still).serve()?,
+            crm: Fake::new(crm, still.clone()).serve()?,
+            still,
             cluster,
         })
+    }
+
+    /// The story is over: from here on, time is the machine's.
+    pub(crate) fn stay(&self) {
+        self.still.end();
     }
 
     /// Where they are: name and address.
