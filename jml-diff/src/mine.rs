@@ -37,8 +37,9 @@ pub use matrix::{Matrix, MatrixError, NamedMatrix};
 pub use measures::{Measures, Weights};
 
 use bits::Bits;
-use classes::Classes;
-use reduce::{Apart, Block, Guess};
+use classes::{Block, Classes};
+use graph::Effort;
+use reduce::{Apart, Guess};
 
 /// How to mine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +47,14 @@ use reduce::{Apart, Block, Guess};
 pub struct Options {
     /// What counts in [`Measures::complexity`]. It decides between covers of as few roles, too.
     pub weights: Weights,
-    /// How long to search where rules do not settle it, in looks at a pair of user and permission; a million
-    /// take well under a second. It ends the search at the same place on every machine.
+    /// How long to search, in comparisons of two sets. A count ends the search at the same place on every
+    /// machine. What is left then is covered plainly.
     pub effort: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { weights: Weights::default(), effort: 1_000_000 }
+        Self { weights: Weights::default(), effort: 20_000_000 }
     }
 }
 
@@ -114,21 +115,34 @@ pub struct NotExact {
 pub fn mine(matrix: &Matrix, options: &Options) -> Mined {
     let classes = Classes::of(matrix);
     let mut best: Option<((usize, u64), Vec<Block>)> = None;
-    let mut apart: Vec<Apart> = Vec::new();
-    let mut smallest = false;
-    for guess in [Guess::Both, Guess::Rows, Guess::Columns] {
-        let found = reduce::cover(&classes, guess, options.effort);
-        let blocks = shape::shape(&classes, &found.blocks, &options.weights);
+    let mut consider = |blocks: &[Block], effort: &mut Effort| {
+        let blocks = shape::shape(&classes, blocks, &options.weights, effort);
         let size = (blocks.len(), shape::complexity(&classes, &blocks, &options.weights));
         if best.as_ref().is_none_or(|(least, _)| size < *least) {
             best = Some((size, blocks));
         }
-        if apart.is_empty() || needed(&found.apart) > needed(&apart) {
+    };
+    let mut apart: Vec<Apart> = Vec::new();
+    let mut smallest = false;
+    let mut effort = Effort(options.effort);
+    for guess in [Guess::Both, Guess::Rows, Guess::Columns] {
+        let found = reduce::cover(&classes, guess, &mut effort);
+        consider(&found.blocks, &mut effort);
+        if needed(&found.apart) > needed(&apart) {
             apart = found.apart;
         }
         smallest |= found.smallest;
-        if !found.guessed {
+        if !found.guessed || effort.is_spent() {
             break;
+        }
+    }
+    if !smallest {
+        // Where nothing repeats, one role for each user or for each permission is hard to beat.
+        consider(&classes.by_row(), &mut effort);
+        consider(&classes.by_column(), &mut effort);
+        let lonely = reduce::lonely(&classes);
+        if needed(&lonely) > needed(&apart) {
+            apart = lonely;
         }
     }
     let blocks = best.map(|(_, blocks)| blocks).unwrap_or_default();

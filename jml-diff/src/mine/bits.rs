@@ -143,6 +143,13 @@ impl Grid {
         }
     }
 
+    /// Takes columns out of a row.
+    pub(super) fn subtract(&mut self, row: usize, columns: &Bits) {
+        if let Some(bits) = self.rows.get_mut(row) {
+            bits.subtract(columns);
+        }
+    }
+
     /// All pairs, row by row.
     pub(super) fn iter(&self) -> impl Iterator<Item = Pair> + '_ {
         let rows = self.rows.iter().enumerate();

@@ -64,6 +64,18 @@ impl Classes {
         shared(&self.rows, rows, self.columns.height())
     }
 
+    /// A role for each row.
+    pub(super) fn by_row(&self) -> Vec<Block> {
+        let columns = (0..self.rows.height()).map(|row| self.rows.row(row).clone());
+        columns.map(|columns| Block { rows: self.rows_with(&columns), columns }).collect()
+    }
+
+    /// A role for each column.
+    pub(super) fn by_column(&self) -> Vec<Block> {
+        let rows = (0..self.columns.height()).map(|column| self.columns.row(column).clone());
+        rows.map(|rows| Block { columns: self.columns_with(&rows), rows }).collect()
+    }
+
     /// The pairs that have to be covered. Another pair may go when some pair is held with no more company:
     /// every largest role with the latter holds the former, too (dominators of Ene et al., SACMAT 2008).
     pub(super) fn undominated(&self) -> Grid {
@@ -79,6 +91,13 @@ impl Classes {
         of_row.iter().any(|q| q != column && self.columns.row(q).is_subset(of_column))
             || of_column.iter().any(|u| u != row && self.rows.row(u).is_subset(of_row))
     }
+}
+
+/// A role over rows and columns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Block {
+    pub(super) rows: Bits,
+    pub(super) columns: Bits,
 }
 
 /// What all the picked lines have in common.

@@ -4,20 +4,25 @@
 //! over one common denominator, so nothing is ever rounded.
 
 use super::bits::Bits;
-
-/// More steps than this are not taken.
-const STEPS: usize = 5_000;
+use super::graph::Effort;
 
 /// The limit, and the weight of each vertex that has one. `None` when the numbers become too large or the
-/// search too long.
-pub(super) fn packing(vertices: usize, cliques: &[Bits]) -> Option<(u32, Vec<(usize, u32)>)> {
+/// effort is spent.
+pub(super) fn packing(
+    vertices: usize,
+    cliques: &[Bits],
+    effort: &mut Effort,
+) -> Option<(u32, Vec<(usize, u32)>)> {
     let mut table = Table::new(vertices, cliques);
-    for _ in 0..STEPS {
+    loop {
+        effort.spend(vertices * cliques.len());
+        if effort.is_spent() {
+            return None;
+        }
         let Some(column) = table.entering() else { return table.weights(vertices) };
         let row = table.leaving(column)?;
         table.pivot(row, column)?;
     }
-    None
 }
 
 /// Each row is a clique, each column a vertex; a step lets the two change places.

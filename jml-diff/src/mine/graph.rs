@@ -6,6 +6,32 @@ use super::fraction;
 /// At most so many largest cliques are tried at one vertex, and weighed for a bound.
 const CLIQUES: usize = 2_000;
 
+/// How many comparisons of two sets a search may still make. It counts, so that a search ends at the same
+/// place on every machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effort(pub(super) u64);
+
+impl Effort {
+    pub(super) const fn spend(&mut self, comparisons: usize) {
+        self.0 = self.0.saturating_sub(comparisons as u64);
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+
+    /// Takes a half away.
+    const fn halve(&mut self) -> Self {
+        let half = self.0 / 2;
+        self.0 -= half;
+        Self(half)
+    }
+
+    pub(super) const fn is_spent(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// A graph whose vertices are near themselves, too.
 pub(super) struct Graph {
     near: Grid,
@@ -68,9 +94,9 @@ impl Graph {
         alive.iter().max_by_key(|vertex| self.near.row(*vertex).and(alive).len())
     }
 
-    /// The cliques within `alive` that hold all of `base` and cannot grow, at most [`CLIQUES`] of them; and
-    /// whether those are all.
-    fn largest(&self, base: Option<usize>, alive: &Bits) -> (Vec<Bits>, bool) {
+    /// The cliques within `alive` that hold `base` and cannot grow, at most `limit` of them; and whether
+    /// those are all.
+    fn largest(&self, base: Option<usize>, alive: &Bits, limit: usize) -> (Vec<Bits>, bool) {
         let mut clique = Bits::new(self.near.height());
         let mut open = alive.clone();
         if let Some(vertex) = base {
@@ -80,13 +106,20 @@ impl Graph {
         }
         let mut out = Vec::new();
         let shut = Bits::new(self.near.height());
-        let complete = self.grow(&clique, open, shut, &mut out);
+        let complete = self.grow(&clique, open, shut, limit, &mut out);
         (out, complete)
     }
 
     /// The algorithm of Bron and Kerbosch with a pivot.
-    fn grow(&self, clique: &Bits, mut open: Bits, mut shut: Bits, out: &mut Vec<Bits>) -> bool {
-        if out.len() >= CLIQUES {
+    fn grow(
+        &self,
+        clique: &Bits,
+        mut open: Bits,
+        mut shut: Bits,
+        limit: usize,
+        out: &mut Vec<Bits>,
+    ) -> bool {
+        if out.len() >= limit {
             return false;
         }
         let pivots = open.iter().chain(shut.iter());
@@ -104,7 +137,7 @@ impl Graph {
             near.remove(vertex);
             let mut larger = clique.clone();
             larger.insert(vertex);
-            if !self.grow(&larger, open.and(&near), shut.and(&near), out) {
+            if !self.grow(&larger, open.and(&near), shut.and(&near), limit, out) {
                 return false;
             }
             open.remove(vertex);
@@ -144,38 +177,32 @@ pub(super) struct Found {
     pub(super) smallest: bool,
 }
 
-/// A search that ends after a number of looks at a vertex.
+/// A search that ends when its effort is spent.
 pub(super) struct Search<'a> {
     graph: &'a Graph,
-    effort: u64,
+    effort: &'a mut Effort,
     complete: bool,
 }
 
 impl<'a> Search<'a> {
-    pub(super) const fn new(graph: &'a Graph, effort: u64) -> Self {
+    pub(super) const fn new(graph: &'a Graph, effort: &'a mut Effort) -> Self {
         Self { graph, effort, complete: true }
-    }
-
-    /// How many looks are left.
-    pub(super) const fn effort(&self) -> u64 {
-        self.effort
     }
 
     /// The fewest cliques and the best bound that are found in time.
     pub(super) fn solve(&mut self) -> Found {
         let all = self.graph.all();
-        let effort = self.effort;
-        self.effort = effort / 2;
+        let kept = self.effort.halve();
         let lonely = self.lonely(&all);
-        self.effort += effort - effort / 2;
-        self.complete = true;
+        self.effort.add(kept);
         let cliques = self.cover(&all, usize::MAX);
         let cliques =
             cliques.unwrap_or_else(|| all.iter().map(|at| Bits::of(1 + at, [at])).collect());
         let mut apart: Vec<_> = lonely.iter().map(|at| (1, vec![(*at, 1)])).collect();
         if lonely.len() < cliques.len()
-            && let (largest, true) = self.graph.largest(None, &all)
-            && let Some((limit, weights)) = fraction::packing(self.graph.near.height(), &largest)
+            && !self.effort.is_spent()
+            && let (largest, true) = self.graph.largest(None, &all, CLIQUES)
+            && let Some((limit, weights)) = fraction::packing(all.len(), &largest, self.effort)
         {
             let total: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
             if total > u64::from(limit) * lonely.len() as u64 {
@@ -189,14 +216,14 @@ impl<'a> Search<'a> {
         let mut left = alive.clone();
         let (mut forced, mut dominated) = (Vec::new(), Vec::new());
         let mut changed = true;
-        while changed {
+        while changed && !self.effort.is_spent() {
             changed = false;
             for vertex in alive.iter() {
                 if !left.has(vertex) {
                     continue;
                 }
-                self.effort = self.effort.saturating_sub(1);
                 let mut near = self.graph.near.row(vertex).and(&left);
+                self.effort.spend(1 + near.len());
                 let fits = |at: &usize| near.is_subset(self.graph.near.row(*at));
                 let over: Vec<usize> = near.iter().filter(fits).collect();
                 changed |= over.len() > 1;
@@ -226,7 +253,7 @@ impl<'a> Search<'a> {
             return out;
         }
         let Some(vertex) = self.graph.most_near(&reduced.left) else { return out };
-        if self.effort == 0 {
+        if self.effort.is_spent() {
             out.extend(self.graph.lonely(&reduced.left));
             return out;
         }
@@ -245,9 +272,9 @@ impl<'a> Search<'a> {
         let mut out: Vec<Bits> = reduced.forced.iter().map(|(_, clique)| clique.clone()).collect();
         let room_left = room.checked_sub(out.len()).filter(|room| *room > 0)?;
         let parts = self.graph.parts(&reduced.left);
-        let mut least: usize = parts.iter().map(|part| self.graph.lonely(part).len()).sum();
-        for part in &parts {
-            let of_part = self.graph.lonely(part).len();
+        let lonely: Vec<usize> = parts.iter().map(|part| self.least(part)).collect();
+        let mut least: usize = lonely.iter().sum();
+        for (part, of_part) in parts.iter().zip(lonely) {
             let room = room_left.checked_sub(least - of_part).filter(|room| *room > of_part)?;
             let found = if parts.len() > 1 {
                 self.cover(part, room)?
@@ -261,15 +288,27 @@ impl<'a> Search<'a> {
         Some(out)
     }
 
+    /// How many cliques are needed at least. Without effort nothing is known but that it is one.
+    fn least(&mut self, alive: &Bits) -> usize {
+        if self.effort.is_spent() {
+            return 1;
+        }
+        let lonely = self.graph.lonely(alive).len();
+        self.effort.spend(lonely * alive.len());
+        lonely
+    }
+
     /// Tries each clique for one vertex: in some smallest cover it is one that cannot grow.
     fn branch(&mut self, alive: &Bits, least: usize, mut room: usize) -> Option<Vec<Bits>> {
         let vertex = self.graph.least_near(alive)?;
-        let (mut cliques, complete) = self.graph.largest(Some(vertex), alive);
+        let limit = if self.effort.is_spent() { 1 } else { CLIQUES };
+        let (mut cliques, complete) = self.graph.largest(Some(vertex), alive, limit);
+        self.effort.spend(cliques.len() * self.graph.near.row(vertex).len());
         self.complete &= complete;
         cliques.sort_by_key(|clique| std::cmp::Reverse(clique.len()));
         let mut best = None;
         for clique in cliques {
-            if best.is_some() && self.effort == 0 {
+            if best.is_some() && self.effort.is_spent() {
                 self.complete = false;
                 break;
             }
@@ -280,7 +319,7 @@ impl<'a> Search<'a> {
                 found.push(clique);
                 room = found.len();
                 best = Some(found);
-            } else if self.effort == 0 {
+            } else if self.effort.is_spent() {
                 self.complete = false;
                 break;
             }

@@ -7,18 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::bits::{Bits, Grid, Pair};
-use super::classes::Classes;
-use super::graph::{Graph, Search};
+use super::classes::{Block, Classes};
+use super::graph::{Effort, Graph, Search};
 
 /// Parts of the kernel with more pairs than this are not searched; something is guessed in them.
 const SEARCHED: usize = 1_000;
-
-/// A role over rows and columns.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Block {
-    pub(super) rows: Bits,
-    pub(super) columns: Bits,
-}
 
 /// Pairs of which one role can hold at most so much.
 #[derive(Clone, Debug)]
@@ -52,8 +45,8 @@ pub(super) struct Covered {
     pub(super) smallest: bool,
 }
 
-/// Covers all pairs. `effort` is how many looks at a pair all searches may take together.
-pub(super) fn cover(classes: &Classes, guess: Guess, effort: u64) -> Covered {
+/// Covers all pairs. What is left when the effort is spent becomes one role for each line.
+pub(super) fn cover(classes: &Classes, guess: Guess, effort: &mut Effort) -> Covered {
     let open = classes.undominated();
     let mut work = Work {
         classes,
@@ -75,8 +68,8 @@ pub(super) fn cover(classes: &Classes, guess: Guess, effort: u64) -> Covered {
         }
         work.guessed = true;
         // Searching pays again only when much has changed.
-        let enough = work.left - work.left / 4;
-        while work.left >= enough && work.left > 0 {
+        let enough = work.left / 2;
+        while work.left > enough {
             work.guess(guess);
             work.reduce();
         }
@@ -84,6 +77,26 @@ pub(super) fn cover(classes: &Classes, guess: Guess, effort: u64) -> Covered {
     let blocks = work.blocks();
     let Work { apart, guessed, smallest, .. } = work;
     Covered { blocks, apart, guessed, smallest: smallest && !guessed }
+}
+
+/// Pairs no two of which fit, by taking those with the least company first.
+pub(super) fn lonely(classes: &Classes) -> Vec<Apart> {
+    let mut free = classes.undominated();
+    let company = |(row, column): Pair| {
+        classes.rows.row(row).len() * classes.columns.row(column).len()
+    };
+    let mut pairs: Vec<(usize, Pair)> = free.iter().map(|pair| (company(pair), pair)).collect();
+    pairs.sort_unstable();
+    let mut apart = Vec::new();
+    for (_, pair @ (row, column)) in pairs {
+        if free.has(pair) {
+            for near in classes.columns.row(column).iter() {
+                free.subtract(near, classes.rows.row(row));
+            }
+            apart.push(Apart { limit: 1, pairs: vec![(pair, 1)] });
+        }
+    }
+    apart
 }
 
 struct Work<'a> {
@@ -98,7 +111,7 @@ struct Work<'a> {
     apart: Vec<Apart>,
     guessed: bool,
     smallest: bool,
-    effort: u64,
+    effort: &'a mut Effort,
 }
 
 impl Work<'_> {
@@ -111,7 +124,9 @@ impl Work<'_> {
     /// Takes a pair out, and marks whatever fitted with it.
     fn close(&mut self, pair @ (row, column): Pair) {
         self.take(pair);
-        for near in self.classes.columns.row(column).iter() {
+        let holders = self.classes.columns.row(column);
+        self.effort.spend(holders.len());
+        for near in holders.iter() {
             let held = self.classes.rows.row(row);
             self.dirty.unite_shared(near, self.open.row(near), held);
         }
@@ -121,6 +136,9 @@ impl Work<'_> {
         let mut row = 0;
         let mut quiet = 0;
         while quiet < self.open.height() {
+            if self.effort.is_spent() {
+                return;
+            }
             let due: Vec<usize> = self.dirty.row(row).iter().collect();
             quiet = if due.is_empty() { quiet + 1 } else { 0 };
             for column in due {
@@ -150,6 +168,8 @@ impl Work<'_> {
     /// with which all of it fits need not be covered.
     fn look(&mut self, pair: Pair) {
         let company = self.company(pair);
+        let holders = self.classes.columns.row(pair.1).len();
+        self.effort.spend(1 + holders + company.rows.len());
         let fits = |row: &usize| company.columns.is_subset(self.classes.rows.row(*row));
         let rows: Vec<usize> = company.rows.iter().filter(fits).collect();
         if rows.len() == company.rows.len() {
@@ -189,8 +209,11 @@ impl Work<'_> {
 
     /// Solves the parts of the kernel that are small enough.
     fn search(&mut self) {
+        if self.effort.is_spent() {
+            return;
+        }
         for part in self.parts() {
-            if part.len() > SEARCHED {
+            if part.len() > SEARCHED || self.effort.is_spent() {
                 continue;
             }
             let number: BTreeMap<Pair, usize> = part.iter().copied().zip(0..).collect();
@@ -199,9 +222,7 @@ impl Work<'_> {
                 let near = self.near(*pair);
                 near.iter().filter_map(|it| number.get(it)).for_each(|it| graph.join(at, *it));
             }
-            let mut search = Search::new(&graph, self.effort);
-            let found = search.solve();
-            self.effort = search.effort();
+            let found = Search::new(&graph, self.effort).solve();
             self.smallest &= found.smallest;
             let pair_of = |at: usize| part.get(at).copied();
             for clique in &found.cliques {
@@ -217,7 +238,7 @@ impl Work<'_> {
     }
 
     /// The parts of the kernel between which nothing fits.
-    fn parts(&self) -> Vec<Vec<Pair>> {
+    fn parts(&mut self) -> Vec<Vec<Pair>> {
         let mut rest = self.open.clone();
         let mut parts = Vec::new();
         for start in self.open.iter() {
@@ -229,7 +250,9 @@ impl Work<'_> {
             let mut part = Vec::new();
             while let Some(pair) = todo.pop_front() {
                 part.push(pair);
-                for near in self.near(pair) {
+                let near = self.near(pair);
+                self.effort.spend(near.len());
+                for near in near {
                     if rest.has(near) {
                         rest.remove(near);
                         todo.push_back(near);

@@ -7,9 +7,9 @@
 use std::cmp::Reverse;
 
 use super::bits::Pair;
-use super::classes::Classes;
+use super::classes::{Block, Classes};
+use super::graph::Effort;
 use super::measures::Weights;
-use super::reduce::Block;
 
 /// What roles lose first.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,21 +19,27 @@ enum First {
     Dearest,
 }
 
-/// Roles that account for the same pairs, smaller altogether.
-pub(super) fn shape(classes: &Classes, blocks: &[Block], weights: &Weights) -> Vec<Block> {
+/// Roles that account for the same pairs, smaller altogether. Spends more only while there is effort left.
+pub(super) fn shape(
+    classes: &Classes,
+    blocks: &[Block],
+    weights: &Weights,
+    effort: &mut Effort,
+) -> Vec<Block> {
     let size = |blocks: &[Block]| complexity(classes, blocks, weights);
     let mut best: Option<(u64, Vec<Block>)> = None;
     for first in [First::Users, First::Permissions, First::Dearest] {
         for largest_last in [false, true] {
+            if best.is_some() && effort.is_spent() {
+                break;
+            }
             let order = Order { first, largest_last };
-            let mut found = prune(classes, blocks.to_vec(), order, weights);
+            let mut found = prune(classes, blocks.to_vec(), order, weights, effort);
             let mut least = size(&found);
-            while let Some((smaller, next)) = regrow(classes, &found, largest_last, weights)
-                .into_iter()
-                .map(|next| (size(&next), next))
-                .filter(|(smaller, _)| *smaller < least)
-                .min()
-            {
+            while !effort.is_spent() {
+                let next = regrow(classes, &found, largest_last, weights, effort);
+                let next = next.into_iter().map(|next| (size(&next), next)).min();
+                let Some((smaller, next)) = next.filter(|(size, _)| *size < least) else { break };
                 (least, found) = (smaller, next);
             }
             if best.as_ref().is_none_or(|(size, _)| least < *size) {
@@ -60,6 +66,7 @@ fn regrow(
     blocks: &[Block],
     largest_last: bool,
     weights: &Weights,
+    effort: &mut Effort,
 ) -> [Vec<Block>; 2] {
     let users = blocks.iter().map(|block| Block {
         rows: classes.rows_with(&block.columns),
@@ -71,8 +78,8 @@ fn regrow(
     });
     let order = |first| Order { first, largest_last };
     [
-        prune(classes, users.collect(), order(First::Permissions), weights),
-        prune(classes, permissions.collect(), order(First::Users), weights),
+        prune(classes, users.collect(), order(First::Permissions), weights, effort),
+        prune(classes, permissions.collect(), order(First::Users), weights, effort),
     ]
 }
 
@@ -83,13 +90,20 @@ struct Order {
 }
 
 /// Takes out of each role in turn what other roles account for.
-fn prune(classes: &Classes, mut blocks: Vec<Block>, order: Order, weights: &Weights) -> Vec<Block> {
+fn prune(
+    classes: &Classes,
+    mut blocks: Vec<Block>,
+    order: Order,
+    weights: &Weights,
+    effort: &mut Effort,
+) -> Vec<Block> {
     blocks.sort_by_cached_key(|block| {
         let size = block.rows.len() * block.columns.len();
         (if order.largest_last { size } else { usize::MAX - size }, block.clone())
     });
     let mut counts = Counts::new(classes);
     for block in &blocks {
+        effort.spend(block.rows.len() * block.columns.len());
         counts.add(block);
     }
     for block in &mut blocks {
