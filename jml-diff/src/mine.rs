@@ -21,20 +21,24 @@
 mod bits;
 mod certificate;
 mod classes;
+mod draft;
 mod fraction;
 mod graph;
 mod matrix;
 mod measures;
 mod reduce;
 mod shape;
+mod suggest;
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 pub use certificate::{Certificate, CertificateError, Witness, WitnessGroup};
+pub use draft::{DraftError, PolicyDraft, PolicyNames};
 pub use matrix::{Matrix, MatrixError, NamedMatrix};
 pub use measures::{Measures, Weights};
+pub use suggest::{LastUse, Outlier, OutlierLimits, PeerGroup, Unused, outliers, unused};
 
 use bits::Bits;
 use classes::{Block, Classes};

@@ -69,9 +69,12 @@ pub(super) fn cover(classes: &Classes, guess: Guess, effort: &mut Effort) -> Cov
         work.guessed = true;
         // Searching pays again only when much has changed.
         let enough = work.left / 2;
-        while work.left > enough {
+        while work.left > enough && !work.effort.is_spent() {
             work.guess(guess);
             work.reduce();
+        }
+        if work.effort.is_spent() {
+            work.finish(guess);
         }
     }
     let blocks = work.blocks();
@@ -82,9 +85,8 @@ pub(super) fn cover(classes: &Classes, guess: Guess, effort: &mut Effort) -> Cov
 /// Pairs no two of which fit, by taking those with the least company first.
 pub(super) fn lonely(classes: &Classes) -> Vec<Apart> {
     let mut free = classes.undominated();
-    let company = |(row, column): Pair| {
-        classes.rows.row(row).len() * classes.columns.row(column).len()
-    };
+    let company =
+        |(row, column): Pair| classes.rows.row(row).len() * classes.columns.row(column).len();
     let mut pairs: Vec<(usize, Pair)> = free.iter().map(|pair| (company(pair), pair)).collect();
     pairs.sort_unstable();
     let mut apart = Vec::new();
@@ -124,6 +126,9 @@ impl Work<'_> {
     /// Takes a pair out, and marks whatever fitted with it.
     fn close(&mut self, pair @ (row, column): Pair) {
         self.take(pair);
+        if self.effort.is_spent() {
+            return;
+        }
         let holders = self.classes.columns.row(column);
         self.effort.spend(holders.len());
         for near in holders.iter() {
@@ -265,31 +270,52 @@ impl Work<'_> {
         parts
     }
 
-    /// Makes a role of the line with the fewest open pairs, and of whatever has all of them.
+    /// Makes a role of the line with the fewest open pairs.
     fn guess(&mut self, guess: Guess) {
-        let lines = |grid: &Grid| {
+        let fewest = |grid: &Grid| {
             let lines = (0..grid.height()).map(|line| (grid.row(line).len(), line));
             lines.filter(|(len, _)| *len > 0).min()
         };
-        let (row, column) = match guess {
-            Guess::Rows => (lines(&self.open), None),
-            Guess::Columns => (None, lines(&self.by_column)),
-            Guess::Both => (lines(&self.open), lines(&self.by_column)),
-        };
-        let by_row = match (row, column) {
-            (Some((few, row)), Some((fewer, _))) if few <= fewer => Some(row),
-            (Some((_, row)), None) => Some(row),
-            _ => None,
-        };
-        let block = if let Some(row) = by_row {
-            let columns = self.open.row(row).clone();
-            Block { rows: self.classes.rows_with(&columns), columns }
+        let (rows, columns) = (&self.open, &self.by_column);
+        self.effort.spend(rows.height() + columns.height());
+        let row = fewest(rows).filter(|_| !matches!(guess, Guess::Columns));
+        let column = fewest(columns).filter(|_| !matches!(guess, Guess::Rows));
+        match (row, column) {
+            (Some((few, row)), Some((fewer, _))) if few <= fewer => self.take_row(row),
+            (_, Some((_, column))) => self.take_column(column),
+            (Some((_, row)), None) => self.take_row(row),
+            (None, None) => {}
+        }
+    }
+
+    /// Makes each line that is left a role.
+    fn finish(&mut self, guess: Guess) {
+        if matches!(guess, Guess::Columns) {
+            (0..self.by_column.height()).for_each(|column| self.take_column(column));
         } else {
-            let rows = column.map(|(_, column)| self.by_column.row(column).clone());
-            let rows = rows.unwrap_or_default();
-            Block { columns: self.classes.columns_with(&rows), rows }
-        };
-        let role = self.open_in(&block);
+            (0..self.open.height()).for_each(|row| self.take_row(row));
+        }
+    }
+
+    /// Makes a role of the open pairs of a row, for all rows that hold them.
+    fn take_row(&mut self, row: usize) {
+        let columns = self.open.row(row).clone();
+        if !columns.is_empty() {
+            let rows = self.classes.rows_with(&columns);
+            self.take_block(&Block { rows, columns });
+        }
+    }
+
+    fn take_column(&mut self, column: usize) {
+        let rows = self.by_column.row(column).clone();
+        if !rows.is_empty() {
+            let columns = self.classes.columns_with(&rows);
+            self.take_block(&Block { rows, columns });
+        }
+    }
+
+    fn take_block(&mut self, block: &Block) {
+        let role = self.open_in(block);
         role.iter().for_each(|pair| self.close(*pair));
         self.events.push(Event::Role(role));
     }

@@ -4,3 +4,4 @@
 mod laws;
 mod lints;
 mod mine;
+mod mine_policy;

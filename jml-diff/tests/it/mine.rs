@@ -172,7 +172,9 @@ proptest! {
 /// The ring of five: no two of three neighbours' pairs are apart, so plain witnesses show 2 of 3.
 fn ring() -> Certificate {
     let witness = |at: u32| Witness { user: at, permission: at, weight: 1 };
-    Certificate { groups: vec![WitnessGroup { limit: 2, witnesses: (0..5).map(witness).collect() }] }
+    Certificate {
+        groups: vec![WitnessGroup { limit: 2, witnesses: (0..5).map(witness).collect() }],
+    }
 }
 
 /// User `i` holds `i` and its two neighbours on a ring of five.
@@ -288,11 +290,14 @@ fn names_are_numbered_in_their_order() {
 fn without_time_the_answer_is_still_exact() {
     let mut state = 7_u64;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     for (users, permissions, effort) in [(24, 24, 50), (60, 60, 1_000), (120, 90, 1_000)] {
-        let row = |next: &mut dyn FnMut() -> u64| (0..permissions).filter(|_| next() % 3 == 0).collect();
+        let row = |next: &mut dyn FnMut() -> u64| {
+            (0..permissions).filter(|_| next().is_multiple_of(3)).collect()
+        };
         let rows = (0..users).map(|_| row(&mut next)).collect();
         let matrix = Matrix::new(permissions, rows).unwrap();
         let mined = mine(&matrix, &Options { effort, ..Options::default() });
@@ -317,11 +322,12 @@ const SETS: [(&str, usize); 9] = [
     ("healthcare", 14),
 ];
 
-fn read(path: &Path) -> Option<Matrix> {
+pub(crate) fn read(path: &Path) -> Option<Matrix> {
     let text = std::fs::read_to_string(path).ok()?;
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let rows = lines.filter_map(|line| line.split_once(':'));
-    let rows = rows.map(|(_, held)| held.split_whitespace().map(|it| it.parse().unwrap()).collect());
+    let rows =
+        rows.map(|(_, held)| held.split_whitespace().map(|it| it.parse().unwrap()).collect());
     let rows: Vec<Vec<u32>> = rows.collect();
     let permissions = rows.iter().flatten().max().map_or(0, |last| last + 1);
     Some(Matrix::new(permissions, rows).unwrap())
@@ -350,20 +356,4 @@ fn published_matrices_get_the_fewest_roles_certified() {
         assert!(corrupted.check(&matrix).is_err(), "{name}");
     }
     print!("{out}");
-}
-#[test]
-fn zz_scratch() {
-    let mut state = 7_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state >> 33
-    };
-    for (users, permissions, one_in) in [(14, 12, 2), (40, 40, 3), (60, 60, 3), (120, 90, 3), (300, 300, 10), (1000, 300, 20), (3000, 1000, 100),(3000,1000,20),(10000,3000,100)] {
-        let row = |next: &mut dyn FnMut() -> u64| (0..permissions).filter(|_| next() % one_in == 0).collect();
-        let rows = (0..users).map(|_| row(&mut next)).collect();
-        let matrix = Matrix::new(permissions, rows).unwrap();
-        let t = std::time::Instant::now();
-        let mined = mine(&matrix, &Options::default());
-        println!("{users}x{permissions} 1/{one_in}: {:?} {:?} least {} {:?}", mined.measures, mined.proof, mined.certificate.claims(), t.elapsed());
-    }
 }
