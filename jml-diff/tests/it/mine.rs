@@ -211,12 +211,18 @@ fn each_error_of_a_certificate() {
         it.groups.push(WitnessGroup { limit: 1, witnesses: vec![last] });
     });
     assert!(matches!(error, CertificateError::Together(..)), "{error}");
-    // Sixty pairs that all fit in one role, two of each three too heavy: too many sets to look at.
-    let all: Vec<u32> = (0..60).collect();
-    let full = Matrix::new(60, vec![all; 60]).unwrap();
+    // Thirty couples: pairs fit with all but their partner. No role holds more than thirty of them, but that
+    // takes a look at each way to take one of each.
+    let row = |at: u32| (0..60).filter(|it| *it != at ^ 1).collect();
+    let couples = Matrix::new(60, (0..60).map(row).collect()).unwrap();
     let witnesses = (0..60).map(|at| Witness { user: at, permission: at, weight: 1 }).collect();
-    let certificate = Certificate { groups: vec![WitnessGroup { limit: 59, witnesses }] };
-    assert!(matches!(certificate.check(&full), Err(CertificateError::TooHeavy { .. })));
+    let mut certificate = Certificate { groups: vec![WitnessGroup { limit: 30, witnesses }] };
+    assert_eq!(certificate.check(&couples), Err(CertificateError::TooTangled { group: 0 }));
+    certificate.groups[0].limit = 29;
+    assert_eq!(
+        certificate.check(&couples),
+        Err(CertificateError::TooHeavy { group: 0, limit: 29 })
+    );
 }
 
 #[test]
@@ -348,12 +354,18 @@ fn published_matrices_get_the_fewest_roles_certified() {
         assert_eq!(mined.certificate.check(&matrix), Ok(mined.roles.len()), "{name}");
         assert_eq!(mined.proof, Proof::Certified, "{name}");
         writeln!(out, "{name}: {:?}", mined.measures).unwrap();
-        // A plain witness next to a pair that fits with it: refused.
-        let mut corrupted = mined.certificate.clone();
-        let groups = corrupted.groups.len();
-        let first = corrupted.groups[0].witnesses[0];
-        corrupted.groups[groups - 1].witnesses[0] = first;
-        assert!(corrupted.check(&matrix).is_err(), "{name}");
+        // Each plain witness in turn becomes another pair of the user of the next one, which fits with that.
+        let groups = &mined.certificate.groups;
+        for (at, group) in groups.iter().enumerate() {
+            let next = groups[(at + 1) % groups.len()].witnesses[0];
+            let permission = *matrix.of(next.user).last().unwrap();
+            if group.witnesses.len() == 1 {
+                let mut corrupted = mined.certificate.clone();
+                corrupted.groups[at].witnesses[0] = Witness { permission, ..next };
+                let error = corrupted.check(&matrix).unwrap_err();
+                assert!(matches!(error, CertificateError::Together(..)), "{name}: {error}");
+            }
+        }
     }
     print!("{out}");
 }
