@@ -30,11 +30,9 @@ mod reduce;
 mod shape;
 mod suggest;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
-pub use certificate::{Certificate, CertificateError, Witness, WitnessGroup};
+pub use certificate::{Certificate, CertificateError, NotExact, Witness, WitnessGroup};
 pub use draft::{DraftError, PolicyDraft, PolicyNames};
 pub use matrix::{Matrix, MatrixError, NamedMatrix};
 pub use measures::{Measures, Weights};
@@ -101,20 +99,10 @@ pub struct Mined {
     pub measures: Measures,
 }
 
-/// A user whose roles do not give exactly what the user holds.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("user {user}: permission {permission} is either given and not held, or held and not given")]
-#[non_exhaustive]
-pub struct NotExact {
-    /// The user.
-    pub user: u32,
-    /// The first permission in which the two differ.
-    pub permission: u32,
-}
-
 /// Finds roles whose permissions are together exactly what each user holds.
 ///
-/// Needs four bits for each pair of a distinct user and a distinct permission.
+/// Needs six bits for each pair of a distinct user and a distinct permission, and some memory for each pair
+/// that is held.
 #[must_use]
 pub fn mine(matrix: &Matrix, options: &Options) -> Mined {
     let classes = Classes::of(matrix);
@@ -168,26 +156,6 @@ pub fn mine(matrix: &Matrix, options: &Options) -> Mined {
     };
     let measures = Measures::of(&roles, &given, &options.weights);
     Mined { roles, given, certificate, proof, measures }
-}
-
-impl Mined {
-    /// Checks that the roles of each user give exactly what the user holds. Needs no trust in the miner.
-    ///
-    /// # Errors
-    /// [`NotExact`] for the first user of whom it is not so.
-    pub fn check(&self, matrix: &Matrix) -> Result<(), NotExact> {
-        let users = matrix.users().max(u32::try_from(self.given.len()).unwrap_or(u32::MAX));
-        for user in 0..users {
-            let roles = self.given.get(user as usize).into_iter().flatten();
-            let roles = roles.filter_map(|role| self.roles.get(*role as usize));
-            let given: BTreeSet<u32> = roles.flat_map(|role| &role.permissions).copied().collect();
-            let held: BTreeSet<u32> = matrix.of(user).iter().copied().collect();
-            if let Some(permission) = given.symmetric_difference(&held).next().copied() {
-                return Err(NotExact { user, permission });
-            }
-        }
-        Ok(())
-    }
 }
 
 fn role(classes: &Classes, block: &Block) -> Role {

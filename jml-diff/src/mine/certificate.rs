@@ -8,11 +8,43 @@
 //! Where that is not enough, pairs are weighed. If no role can account for pairs that weigh more than a
 //! limit together, at least total weight / limit roles are needed, rounded up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Mined;
 use super::matrix::Matrix;
+
+/// A user whose roles do not give exactly what the user holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("user {user}: permission {permission} is either given and not held, or held and not given")]
+#[non_exhaustive]
+pub struct NotExact {
+    /// The user.
+    pub user: u32,
+    /// The first permission in which the two differ.
+    pub permission: u32,
+}
+
+impl Mined {
+    /// Checks that the roles of each user give exactly what the user holds. Needs no trust in the miner.
+    ///
+    /// # Errors
+    /// [`NotExact`] for the first user of whom it is not so.
+    pub fn check(&self, matrix: &Matrix) -> Result<(), NotExact> {
+        let users = matrix.users().max(u32::try_from(self.given.len()).unwrap_or(u32::MAX));
+        for user in 0..users {
+            let roles = self.given.get(user as usize).into_iter().flatten();
+            let roles = roles.filter_map(|role| self.roles.get(*role as usize));
+            let given: BTreeSet<u32> = roles.flat_map(|role| &role.permissions).copied().collect();
+            let held: BTreeSet<u32> = matrix.of(user).iter().copied().collect();
+            if let Some(permission) = given.symmetric_difference(&held).next().copied() {
+                return Err(NotExact { user, permission });
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A pair of user and permission that some role has to account for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -5,8 +5,10 @@
 //! long as that helps. This is a local search: it says nothing about the best.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use super::bits::Pair;
+use super::bits::{Bits, Pair};
 use super::classes::{Block, Classes};
 use super::graph::Effort;
 use super::measures::Weights;
@@ -128,8 +130,19 @@ fn prune(
             dropped = parts.len() < before;
         }
     }
-    blocks.retain(|block| !block.rows.is_empty() && !block.columns.is_empty());
-    blocks
+    // Roles that came to give the same are one.
+    let mut same: BTreeMap<Bits, Bits> = BTreeMap::new();
+    for block in blocks.into_iter().filter(|block| !block.rows.is_empty()) {
+        match same.entry(block.columns) {
+            Entry::Vacant(new) => {
+                new.insert(block.rows);
+            }
+            Entry::Occupied(mut known) => {
+                known.get_mut().unite_shared(&block.rows, &block.rows);
+            }
+        }
+    }
+    same.into_iter().map(|(columns, rows)| Block { rows, columns }).collect()
 }
 
 /// How many roles account for each pair.

@@ -88,7 +88,7 @@ proptest! {
     #[test]
     fn roles_give_exactly_what_is_held(rows in masks(12, 14)) {
         let matrix = matrix(12, &rows);
-        let mined = mined(&matrix);
+        let mined = mine(&matrix, &Options { effort: 200_000, ..Options::default() });
         prop_assert_eq!(mined.check(&matrix), Ok(()));
         // No new access, said without the miner's own check.
         for role in &mined.roles {
@@ -96,7 +96,8 @@ proptest! {
                 prop_assert!(role.permissions.iter().all(|p| rows[*user as usize] >> p & 1 == 1));
             }
         }
-        prop_assert!(mined.roles.windows(2).all(|two| two[0] != two[1]));
+        let different: BTreeSet<_> = mined.roles.iter().map(|role| &role.permissions).collect();
+        prop_assert_eq!(different.len(), mined.roles.len());
         let least = mined.certificate.check(&matrix).unwrap();
         prop_assert!(least <= mined.roles.len());
         prop_assert_eq!(mined.proof == Proof::Certified, least == mined.roles.len());
@@ -300,7 +301,9 @@ fn without_time_the_answer_is_still_exact() {
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
-    for (users, permissions, effort) in [(24, 24, 50), (60, 60, 1_000), (120, 90, 1_000)] {
+    for (users, permissions, effort) in
+        [(24, 24, 50), (54, 54, 2_000_000), (60, 60, 1_000), (120, 90, 1_000)]
+    {
         let row = |next: &mut dyn FnMut() -> u64| {
             (0..permissions).filter(|_| next().is_multiple_of(3)).collect()
         };
