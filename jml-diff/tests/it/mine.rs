@@ -184,6 +184,42 @@ fn ring_matrix() -> Matrix {
     Matrix::new(5, (0..5).map(row).collect()).unwrap()
 }
 
+/// Everybody holds all but one thing of their own. The fewest roles for that are known: the least `k` with
+/// `k` choose `k / 2` at least `n` (de Caen, Gregory, Pullman 1981). Nothing can be merged or left out.
+#[test]
+fn all_but_one_needs_what_is_published() {
+    for (n, fewest) in [(3, 3), (4, 4), (5, 4), (6, 4), (7, 5), (8, 5), (9, 5)] {
+        let row = |at: u32| ((1 << n) - 1) & !(1 << at);
+        let matrix = matrix(n, &(0..n).map(row).collect::<Vec<u32>>());
+        let mined = mined(&matrix);
+        assert_eq!(mined.check(&matrix), Ok(()));
+        assert_eq!(mined.roles.len(), fewest, "{n}");
+        assert!(mined.certificate.check(&matrix).unwrap() <= fewest);
+    }
+}
+
+/// Three pairs at most are apart here, and four roles are needed.
+#[test]
+fn weights_certify_what_plain_witnesses_cannot() {
+    let rows = [27, 31, 23, 7, 30];
+    let matrix = matrix(5, &rows);
+    let mined = mined(&matrix);
+    assert_eq!((mined.roles.len(), mined.proof), (4, Proof::Certified));
+    assert_eq!(fewest(5, &rows), 4);
+    let pairs: Vec<Witness> = matrix
+        .rows()
+        .flat_map(|(user, held)| held.iter().map(move |it| (user, *it)))
+        .map(|(user, permission)| Witness { user, permission, weight: 1 })
+        .collect();
+    fn most(matrix: &Matrix, pairs: &[Witness]) -> usize {
+        let Some((first, rest)) = pairs.split_first() else { return 0 };
+        let apart: Vec<Witness> =
+            rest.iter().filter(|it| !fit(matrix, first, it)).copied().collect();
+        most(matrix, rest).max(1 + most(matrix, &apart))
+    }
+    assert_eq!(most(&matrix, &pairs), 3);
+}
+
 #[test]
 fn weighed_witnesses_show_more_than_plain_ones() {
     assert_eq!(ring().check(&ring_matrix()), Ok(3));
