@@ -5,6 +5,7 @@ mod delta;
 mod drift;
 mod ledger;
 pub mod lint;
+pub mod mine;
 mod plan;
 mod world;
 

@@ -3,3 +3,5 @@
 
 mod laws;
 mod lints;
+mod mine;
+mod mine_policy;
