@@ -104,20 +104,20 @@ fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMu
             }
             state.begun.insert(step);
         }
-        ("step.result", Some(step)) if status == Some("pending") => {
-            if !state.begun.contains(step) {
-                odd(format!("step {step} of run {run} is worked on and was never begun"));
-            }
-        }
         ("step.result", Some(step)) => {
-            if matches!(status, Some("ok" | "recovered")) {
-                if !state.begun.contains(step) {
-                    odd(format!("step {step} of run {run} has a result and was never begun"));
-                }
+            let answered = matches!(status, Some("ok" | "recovered"));
+            // The target works on it; another result follows.
+            let pending = status == Some("pending");
+            if (answered || pending) && !state.begun.contains(step) {
+                odd(format!("step {step} of run {run} has a result and was never begun"));
+            }
+            if answered {
                 state.answered.insert(step);
                 state.sent.entry(target).or_default().insert(time);
             }
-            state.begun.remove(step);
+            if !pending {
+                state.begun.remove(step);
+            }
         }
         ("verify.observed", Some(step)) => {
             // A last look sends nothing, and what people do is not sent by us.
