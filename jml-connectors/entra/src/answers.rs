@@ -187,6 +187,37 @@ pub(crate) struct Named {
     pub(crate) display_name: Option<String>,
 }
 
+/// What somebody may do with a drive.
+/// <https://learn.microsoft.com/graph/api/resources/permission>
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DriveGrant {
+    #[serde(default)]
+    roles: Vec<String>,
+    #[serde(default)]
+    granted_to_v2: Option<GrantedTo>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct GrantedTo {
+    #[serde(default)]
+    user: Option<Grantee>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Grantee {
+    #[serde(default)]
+    id: Option<String>,
+}
+
+impl DriveGrant {
+    /// The user who may write by it.
+    pub(crate) fn writer(&self) -> Option<&str> {
+        let writes = self.roles.iter().any(|role| role == "write" || role == "owner");
+        self.granted_to_v2.as_ref()?.user.as_ref()?.id.as_deref().filter(|_| writes)
+    }
+}
+
 /// Who has an application.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

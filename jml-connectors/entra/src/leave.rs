@@ -70,10 +70,14 @@ impl Entra {
         let drive: Option<Named> =
             self.client.find(cx, requests::drive(from)).await.map_err(Error::partly)?;
         if let Some(drive) = drive {
-            self.client
-                .change(cx, requests::invite(drive.id.as_str(), to))
-                .await
-                .map_err(Error::partly)?;
+            let drive = drive.id.as_str();
+            let writers = self.writers(cx, drive).await.map_err(Error::partly)?;
+            if writers.iter().any(|it| it == to) {
+                return Ok(outcome);
+            }
+            let done = self.client.change(cx, requests::invite(drive, to)).await;
+            done.map_err(Error::partly)?;
+            outcome = Outcome::changed();
             let text = "the taker may write in the whole drive; files stay where they are";
             outcome = outcome.with_side_effect(SideEffect::Other(text.into()));
         }

@@ -22,8 +22,8 @@ use jml_core::provider::{
 };
 
 use answers::{
-    AppAssignment, Batch, Collection, Device, Group, Kinds, Licensed, MailboxSettings, Method,
-    Named, Reference, RoleAssignment, User,
+    AppAssignment, Batch, Collection, Device, DriveGrant, Group, Kinds, Licensed, MailboxSettings,
+    Method, Named, Reference, RoleAssignment, User,
 };
 
 /// Stages of who holds what: groups, applications, licences, roles.
@@ -114,7 +114,28 @@ impl Entra {
         let owned: Option<Vec<Reference>> = self.part(cx, &batch, "owned").await?;
         let owned = owned.into_iter().flatten().filter(|it| it.kind == "#microsoft.graph.group");
         state.owns.extend(owned.map(|it| it.id.into()));
+        if let Some(drive) = Self::drive(&batch)? {
+            let writers = self.writers(cx, &drive).await?;
+            if writers.iter().all(|it| *it == user.id.as_str()) {
+                state.owns.insert(format!("drive {drive}").into());
+            }
+        }
         Ok(state)
+    }
+
+    /// A user's drive.
+    fn drive(batch: &Batch) -> Result<Option<String>> {
+        match batch.part::<Named>("drive") {
+            // A tenant without SharePoint has no drives, and says 400.
+            Err(error) if error.kind() == ErrorKind::Invalid => Ok(None),
+            found => Ok(found?.map(|it| it.id.to_string())),
+        }
+    }
+
+    /// Who may write in a whole drive.
+    async fn writers(&self, cx: &Cx, drive: &str) -> Result<Vec<String>> {
+        let grants: Vec<DriveGrant> = self.all(cx, requests::permissions(drive)).await?;
+        Ok(grants.iter().filter_map(DriveGrant::writer).map(str::to_owned).collect())
     }
 
     async fn by_owner(&self, cx: &Cx, identity: &IdentityId, name: &str) -> Result<Option<User>> {

@@ -203,6 +203,11 @@ pub(crate) fn drive(user: &str) -> Request {
     Request::get(path!["users", user, "drive"])
 }
 
+/// Who may do what with a whole drive.
+pub(crate) fn permissions(drive: &str) -> Request {
+    Request::get(path!["drives", drive, "items", "root", "permissions"])
+}
+
 /// Lets somebody write in a drive, without a mail about it.
 pub(crate) fn invite(drive: &str, user: &str) -> Request {
     Request::post(path!["drives", drive, "items", "root", "invite"]).json(json!({
@@ -340,5 +345,6 @@ pub(crate) fn parts(user: &str) -> Vec<(&'static str, String)> {
         ("devices", format!("{}?$top={PAGE}", below("managedDevices"))),
         ("owned", format!("{}?$top={PAGE}", below("ownedObjects"))),
         ("mailbox", below("mailboxSettings")),
+        ("drive", below("drive")),
     ]
 }

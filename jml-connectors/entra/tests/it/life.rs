@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jml_connector_checks::{Life, Person, agrees, calls, golden, start, storms};
-use jml_core::account::AccountStatus;
+use jml_core::account::{AccountState, AccountStatus};
 use jml_core::journal::RunOutcome;
 
 use crate::suite::papers;
@@ -135,6 +135,38 @@ async fn nothing_is_left(place: &Place, life: &Life, what: &str) {
         assert_eq!(api.groups["group-engineers"].owners.len(), 1, "{what}");
         assert_eq!(user.drive.as_ref().unwrap().1.len(), 1, "{what}");
     });
+}
+
+/// A drive is somebody's alone until somebody else may write in it; then it is not handed over again.
+#[tokio::test]
+async fn a_drive_is_owned_until_somebody_else_may_write_in_it() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let mut life = a_year(&place, || ()).await;
+    let (id, _) = ada(&place);
+    let owns = |state: AccountState| -> BTreeSet<String> {
+        state.owns.iter().map(ToString::to_string).collect()
+    };
+    let before = life.account("E1", "ada@corp.test").await.map(owns).unwrap();
+    assert_eq!(before, texts(&["drive drive-ada", "group-engineers"]));
+    // The group is gone, so that only the drive is left.
+    place.fake().with(|api| api.groups.get_mut("group-engineers").unwrap().owners.clear());
+    let boss = place.fake().with(|api| api.users.keys().find(|it| **it != id).cloned().unwrap());
+    place.fake().forget();
+    leave(&mut life);
+    life.settle().await;
+    assert!(life.account("E1", "ada@corp.test").await.map(owns).unwrap().is_empty());
+    let invites = |place: &Place| {
+        let all = place.fake().requests();
+        all.iter().filter(|it| it.target.ends_with("/invite")).count()
+    };
+    assert_eq!(invites(&place), 1);
+    place.fake().with(|api| {
+        assert_eq!(api.users[&id].drive.as_ref().unwrap().1, texts(&[&boss]));
+    });
+    life.settle().await;
+    assert_eq!(invites(&place), 1);
+    agrees("entra, a drive", papers.as_ref());
 }
 
 #[tokio::test]

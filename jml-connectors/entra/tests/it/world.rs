@@ -160,6 +160,8 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
         .map(|text| Mailbox { auto_reply: text.as_ref().map(Into::into), ..Mailbox::default() });
     let owned = api.groups.iter().filter(|(_, it)| it.owners.contains(id));
     state.owns = owned.map(|(group, _)| group.into()).collect();
+    let drive = user.drive.as_ref().filter(|(_, writers)| writers.is_empty());
+    state.owns.extend(drive.map(|(drive, _)| format!("drive {drive}").into()));
     state
 }
 

@@ -124,6 +124,23 @@ impl Entra {
                     }
                 }
             }
+            ["drives", drive, "items", "root", "permissions"] if *call.method == Method::GET => {
+                let of = |(id, user): (&String, &User)| {
+                    let (mine, writers) = user.drive.as_ref()?;
+                    (mine == drive).then(|| (id.clone(), writers.clone()))
+                };
+                let Some((owner, writers)) = self.users.iter().find_map(of) else {
+                    return missing(drive);
+                };
+                let grant = |id: &String, role: &str| {
+                    let user = value!({ "id": id, "displayName": id });
+                    value!({ "id": format!("{role}-{id}"), "roles": [role], "grantedToV2": { "user": user } })
+                };
+                let rows = writers.iter().map(|id| grant(id, "write"));
+                let rows: Vec<Value> =
+                    std::iter::once(grant(&owner, "owner")).chain(rows).collect();
+                json(200, &value!({ "value": rows }))
+            }
             ["drives", drive, "items", "root", "invite"] if *call.method == Method::POST => {
                 let owner = |user: &User| user.drive.as_ref().is_some_and(|(id, _)| id == drive);
                 let Some((id, _)) = self.users.iter().find(|(_, user)| owner(user)) else {
