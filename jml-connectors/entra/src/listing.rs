@@ -3,7 +3,7 @@
 use jml_connector_kit::http::{Step, Sweep};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, KindId};
-use jml_core::provider::{Cx, ErrorKind, ListRequest, Page, Result, Row};
+use jml_core::provider::{Cx, ListRequest, Page, Result, Row};
 
 use crate::answers::{
     AppAssignment, Collection, Group, Licensed, Named, Reference, RoleAssignment, Sku,
@@ -14,7 +14,7 @@ impl Entra {
     pub(crate) async fn holdings(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
         let sweep = Sweep::resume(asked)?;
         let next = sweep.clone();
-        let result = match sweep.step() {
+        let read = match sweep.step() {
             Step::Containers { stage: 0, link } => {
                 let found: Collection<Group> =
                     self.collection(cx, requests::groups(200), link).await?;
@@ -70,12 +70,7 @@ impl Entra {
                 })
             }
         };
-        match result {
-            Ok((rows, link)) => next.members(asked, STAGES, rows, link),
-            // It was deleted since it was named.
-            Err(error) if error.kind() == ErrorKind::NotFound => next.skip(asked, STAGES),
-            Err(error) => Err(error),
-        }
+        next.members(asked, STAGES, read)
     }
 
     /// Groups, applications, licences, roles.

@@ -289,7 +289,7 @@ impl Google {
     async fn holdings(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
         let sweep = Sweep::resume(asked)?;
         let next = sweep.clone();
-        let result = match sweep.step() {
+        let read = match sweep.step() {
             Step::Containers { stage: 0, link } => {
                 let first = requests::groups(None, 200);
                 let (found, link) = self.page::<Group>(cx, &self.directory, first, link).await?;
@@ -317,12 +317,7 @@ impl Google {
             }
             _ => return Err(Sweep::not_ours()),
         };
-        match result {
-            Ok((rows, link)) => next.members(asked, self.stages(), rows, link),
-            // The group was deleted since it was named.
-            Err(error) if error.kind() == ErrorKind::NotFound => next.skip(asked, self.stages()),
-            Err(error) => Err(error),
-        }
+        next.members(asked, self.stages(), read)
     }
 
     async fn members(

@@ -163,7 +163,7 @@ impl JumpCloud {
     async fn holdings(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
         let sweep = Sweep::resume(asked)?;
         let next = sweep.clone();
-        let result = match sweep.step() {
+        let read = match sweep.step() {
             Step::Containers { stage: 0, link } => {
                 let (found, link) = self
                     .page::<Group>(cx, requests::groups(), Shape::Plain, requests::PAGE, link)
@@ -202,12 +202,7 @@ impl JumpCloud {
                 })
             }
         };
-        match result {
-            Ok((rows, link)) => next.members(asked, STAGES, rows, link),
-            // The group was deleted since it was named.
-            Err(error) if error.kind() == ErrorKind::NotFound => next.skip(asked, STAGES),
-            Err(error) => Err(error),
-        }
+        next.members(asked, STAGES, read)
     }
 
     /// What a stage behind the groups is about.

@@ -4,7 +4,7 @@ use jml_connector_kit::Request;
 use jml_connector_kit::http::{Step, Sweep};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::AccountId;
-use jml_core::provider::{Cx, ErrorKind, ListRequest, Page, Result, Row};
+use jml_core::provider::{Cx, ListRequest, Page, Result, Row};
 
 use crate::answers::{Administrators, App, Assignment, Group, User};
 use crate::{Okta, STAGES, descriptor, entitlement, requests};
@@ -13,7 +13,7 @@ impl Okta {
     pub(crate) async fn holdings(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
         let sweep = Sweep::resume(asked)?;
         let next = sweep.clone();
-        let result = match sweep.step() {
+        let read = match sweep.step() {
             Step::Containers { stage: 0, link } => {
                 let first = requests::containers("groups", 200);
                 let (found, link) = self.client.linked::<Group>(cx, first, link).await?;
@@ -49,12 +49,7 @@ impl Okta {
                 })
             }
         };
-        match result {
-            Ok((rows, link)) => next.members(asked, STAGES, rows, link),
-            // The group was deleted since it was named.
-            Err(error) if error.kind() == ErrorKind::NotFound => next.skip(asked, STAGES),
-            Err(error) => Err(error),
-        }
+        next.members(asked, STAGES, read)
     }
 
     pub(crate) async fn members_of(

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// let asked = ListRequest { cursor: page.next().cloned(), ..asked };
 /// let sweep = Sweep::resume(&asked)?;
 /// assert_eq!(sweep.step(), Step::Members { stage: 0, container: "g1", link: None });
-/// let page = sweep.members(&asked, 1, Vec::new(), None)?;
+/// let page = sweep.members(&asked, 1, Ok((Vec::new(), None)))?;
 /// assert!(page.next().is_some(), "g2 is still to come");
 /// # Ok(())
 /// # }
@@ -118,31 +118,27 @@ impl Sweep {
         Self { outer: next, ..self }.page(asked, stages, rows)
     }
 
-    /// The page for a page of a container's members.
+    /// The page for a page of a container's members and the link to the next one. A container that was not
+    /// found was deleted since it was named, and has no members.
     ///
     /// # Errors
-    /// [`ErrorKind::ContractViolation`] when the next page is the one just read.
+    /// [`ErrorKind::ContractViolation`] when the next page is the one just read; any other error of the read.
     pub fn members(
         mut self,
         asked: &ListRequest,
         stages: usize,
-        rows: Vec<Row>,
-        next: Option<String>,
+        read: Result<(Vec<Row>, Option<String>)>,
     ) -> Result<Page> {
+        let (rows, next) = match read {
+            Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), None),
+            read => read?,
+        };
         repeats(self.inner.as_deref(), next.as_deref())?;
         if next.is_none() && !self.queue.is_empty() {
             self.queue.remove(0);
         }
         self.inner = next;
         self.page(asked, stages, rows)
-    }
-
-    /// The same walk without the container that is under way: it was deleted meanwhile.
-    ///
-    /// # Errors
-    /// As [`members`](Self::members).
-    pub fn skip(self, asked: &ListRequest, stages: usize) -> Result<Page> {
-        self.members(asked, stages, Vec::new(), None)
     }
 
     fn page(mut self, asked: &ListRequest, stages: usize, rows: Vec<Row>) -> Result<Page> {
@@ -191,7 +187,7 @@ mod tests {
                     walked.push(format!("{container}{at}"));
                     let size = stages[stage].iter().find(|it| it.0 == container).unwrap().1;
                     let next = (at + 1 < size).then(|| (at + 1).to_string());
-                    sweep.clone().members(&asked, stages.len(), Vec::new(), next).unwrap()
+                    sweep.clone().members(&asked, stages.len(), Ok((Vec::new(), next))).unwrap()
                 }
             };
             match page.next() {
@@ -217,10 +213,27 @@ mod tests {
         let page =
             Sweep::default().containers(&asked, 1, vec!["a".into()], Some("x".into())).unwrap();
         let asked = ListRequest { cursor: page.next().cloned(), ..asked };
-        let page = Sweep::resume(&asked).unwrap().members(&asked, 1, vec![], None).unwrap();
+        let page = Sweep::resume(&asked).unwrap().members(&asked, 1, Ok((vec![], None))).unwrap();
         let asked = ListRequest { cursor: page.next().cloned(), ..asked };
         let again = Sweep::resume(&asked).unwrap().containers(&asked, 1, vec![], Some("x".into()));
         assert_eq!(again.unwrap_err().kind(), ErrorKind::ContractViolation);
+    }
+
+    #[test]
+    fn a_container_that_is_gone_is_walked_past_and_another_error_stops_the_walk() {
+        let asked = ListRequest::holdings();
+        let found = vec!["a".into(), "b".into()];
+        let page = Sweep::default().containers(&asked, 1, found, None).unwrap();
+        let asked = ListRequest { cursor: page.next().cloned(), ..asked };
+        let read = |kind| {
+            let sweep = Sweep::resume(&asked).unwrap();
+            sweep.members(&asked, 1, Err(Error::new(kind, "read")))
+        };
+        let page = read(ErrorKind::NotFound).unwrap();
+        let then = ListRequest { cursor: page.next().cloned(), ..asked.clone() };
+        let there = Step::Members { stage: 0, container: "b", link: None };
+        assert_eq!(Sweep::resume(&then).unwrap().step(), there);
+        assert_eq!(read(ErrorKind::Unavailable).unwrap_err().kind(), ErrorKind::Unavailable);
     }
 
     #[test]

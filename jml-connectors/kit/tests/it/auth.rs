@@ -14,7 +14,8 @@ use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use jml_connector_kit::auth::{
-    ApiKey, ClientAuth, ClientCredentials, JwtKey, ServiceAccount, TokenAuth, TokenSource,
+    ApiKey, AssertionSigner as _, ClientAuth, ClientCredentials, ExposeSecret as _, JwtKey,
+    ServiceAccount, TokenAuth, TokenSource,
 };
 use jml_connector_kit::http::{Client, Request, TransportError, transport_fn};
 use jml_connector_kit::path;
@@ -221,6 +222,23 @@ fn a_client_proves_itself_with_a_signed_assertion() {
     let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key());
     public.verify(text.as_bytes(), &signature).unwrap();
     public.verify(format!("{text}x").as_bytes(), &signature).unwrap_err();
+}
+
+#[test]
+fn a_generated_key_signs_and_is_nobody_elses() {
+    let made = [(); 2].map(|()| JwtKey::generate_pem().unwrap());
+    assert_ne!(made[0].expose_secret(), made[1].expose_secret());
+    let key = JwtKey::from_pem(made[0].expose_secret(), None).unwrap();
+    assert_eq!(key.algorithm(), "ES256");
+    // Whoever reads the same file checks it with the same key, and with no other.
+    let signature = runtime().block_on(key.sign(b"text")).unwrap();
+    for (pem, fits) in made.iter().zip([true, false]) {
+        let text: String = pem.expose_secret().lines().filter(|it| !it.starts_with('-')).collect();
+        let der = Base64::decode_vec(&text).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).unwrap();
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key());
+        assert_eq!(public.verify(b"text", &signature).is_ok(), fits);
+    }
 }
 
 #[test]
