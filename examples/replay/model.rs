@@ -15,7 +15,7 @@ use jml_core::id::{
     AttributeName, EngagementId, EntitlementId, IdentityId, KindId, PolicyVersion, ProviderId,
     RequestId, RoleId, RuleId, SourceId, ZoneId,
 };
-use jml_core::identity::{Ending, Engagement, EngagementKind, Identity, IdentityKind};
+use jml_core::identity::{Engagement, Identity, IdentityKind};
 use jml_core::policy::{
     AccountRule, Brakes, FeedRules, LeaverRule, Mode, Modes, Policy, Protected,
 };
@@ -217,17 +217,13 @@ impl Model {
             }
         } else if !held.is_empty() && !running {
             engagements.push(Engagement {
-                id: EngagementId::new(format!("{id}-{}", engagements.len() + 1))?,
-                kind: EngagementKind::Employment,
-                start: at.date_naive(),
-                end: None,
-                ending: Ending::Ordinary,
-                cut_off: None,
-                leaves: Vec::new(),
                 zone: Some(self.names.zone.clone()),
-                source: self.names.source.clone(),
-                recorded_at: at,
-                entered_at: None,
+                ..Engagement::new(
+                    EngagementId::new(format!("{id}-{}", engagements.len() + 1))?,
+                    at.date_naive(),
+                    self.names.source.clone(),
+                    at,
+                )
             });
         }
         Ok(id)

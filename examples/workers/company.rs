@@ -11,7 +11,7 @@ use jml_connectors::local::LocalDirectory;
 use jml_core::attribute::{Assertion, AttributeValue, Attributes, Opinion};
 use jml_core::facts::{Facts, PersonFacts};
 use jml_core::id::ProviderId;
-use jml_core::identity::{Ending, Engagement, EngagementKind, Identity, IdentityKind};
+use jml_core::identity::{Engagement, Identity, IdentityKind};
 use jml_core::policy::Policy;
 use jml_core::policy_file::parse_yaml;
 use jml_core::time::TzdbZones;
@@ -65,17 +65,13 @@ pub(crate) fn facts(people: u32, at: DateTime<Utc>) -> Result<Facts, Failure> {
             kind: IdentityKind::Person,
             attributes,
             engagements: vec![Engagement {
-                id: format!("P{number:06}-1").parse()?,
-                kind: EngagementKind::Employment,
-                start: known.date_naive(),
-                end: None,
-                ending: Ending::Ordinary,
-                cut_off: None,
-                leaves: Vec::new(),
                 zone: Some("Europe/Lisbon".parse()?),
-                source: "hr".parse()?,
-                recorded_at: known,
-                entered_at: None,
+                ..Engagement::new(
+                    format!("P{number:06}-1").parse()?,
+                    known.date_naive(),
+                    "hr".parse()?,
+                    known,
+                )
             }],
         });
         facts.people.insert(person.identity.id.clone(), person);

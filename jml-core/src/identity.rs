@@ -67,6 +67,45 @@ pub struct Engagement {
     pub entered_at: Option<DateTime<Utc>>,
 }
 
+impl Engagement {
+    /// An employment that began and has no end in sight. Everything else is set in its fields.
+    ///
+    /// ```
+    /// use jml_core::identity::Engagement;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let known = "2026-02-01T09:00:00Z".parse()?;
+    /// let contract = Engagement {
+    ///     end: Some("2026-08-31".parse()?),
+    ///     zone: Some("Europe/Berlin".parse()?),
+    ///     ..Engagement::new("E1-1".parse()?, "2026-03-01".parse()?, "hr".parse()?, known)
+    /// };
+    /// # let _ = contract;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn new(
+        id: EngagementId,
+        start: NaiveDate,
+        source: SourceId,
+        recorded_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id,
+            kind: EngagementKind::Employment,
+            start,
+            end: None,
+            ending: Ending::Ordinary,
+            cut_off: None,
+            leaves: Vec::new(),
+            zone: None,
+            source,
+            recorded_at,
+            entered_at: None,
+        }
+    }
+}
+
 /// What an engagement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

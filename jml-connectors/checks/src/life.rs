@@ -11,7 +11,7 @@ use jml_core::attribute::{Assertion, AttributeValue, Attributes, Opinion};
 use jml_core::clock::Clock;
 use jml_core::facts::{Facts, PersonFacts};
 use jml_core::id::{AttributeName, IdentityId, RunId};
-use jml_core::identity::{Ending, Engagement, EngagementKind, Identity, IdentityKind};
+use jml_core::identity::{Engagement, Identity, IdentityKind};
 use jml_core::journal::{Fact, JournalStore as _, RunOutcome};
 use jml_core::policy::Policy;
 use jml_core::policy_file::parse_yaml;
@@ -112,17 +112,13 @@ impl Life {
             kind: IdentityKind::Person,
             attributes,
             engagements: vec![Engagement {
-                id: format!("{}-1", who.id).parse().unwrap(),
-                kind: EngagementKind::Employment,
-                start: first_day,
-                end: None,
-                ending: Ending::Ordinary,
-                cut_off: None,
-                leaves: Vec::new(),
                 zone: Some("Europe/Berlin".parse().unwrap()),
-                source: "hr".parse().unwrap(),
-                recorded_at: now,
-                entered_at: None,
+                ..Engagement::new(
+                    format!("{}-1", who.id).parse().unwrap(),
+                    first_day,
+                    "hr".parse().unwrap(),
+                    now,
+                )
             }],
         });
         self.facts.people.insert(who.id.parse().unwrap(), person);

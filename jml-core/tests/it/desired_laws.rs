@@ -7,9 +7,7 @@ use jml_core::claim::ClaimSource;
 use jml_core::desired::{Desired, Finding, desired};
 use jml_core::facts::PersonFacts;
 use jml_core::id::{AttributeName, EngagementId, IdentityId, SourceId, ZoneId};
-use jml_core::identity::{
-    Ending, Engagement, EngagementKind, Identity, IdentityKind, Leave, LifecycleState,
-};
+use jml_core::identity::{Engagement, Identity, IdentityKind, Leave, LifecycleState};
 use jml_core::policy::Policy;
 use jml_core::time::TzdbZones;
 use proptest::prelude::*;
@@ -57,17 +55,14 @@ fn person(start: &str, end: Option<&str>) -> PersonFacts {
         kind: IdentityKind::Person,
         attributes,
         engagements: vec![Engagement {
-            id: EngagementId::new("E1-1").unwrap(),
-            kind: EngagementKind::Employment,
-            start: date(start),
             end: end.map(date),
-            ending: Ending::Ordinary,
-            cut_off: None,
-            leaves: Vec::new(),
             zone: Some(ZoneId::new("Europe/Berlin").unwrap()),
-            source: SourceId::new("hr").unwrap(),
-            recorded_at: known,
-            entered_at: None,
+            ..Engagement::new(
+                EngagementId::new("E1-1").unwrap(),
+                date(start),
+                SourceId::new("hr").unwrap(),
+                known,
+            )
         }],
     })
 }

@@ -13,9 +13,7 @@ use jml_core::digest::Digest;
 use jml_core::entitlement::{EntitlementKey, EntitlementRef};
 use jml_core::facts::{Facts, PersonFacts};
 use jml_core::id::{AccountId, IdentityId, PolicyVersion, ProviderId, RuleId};
-use jml_core::identity::{
-    Ending, Engagement, EngagementKind, Identity, IdentityKind, LifecycleState,
-};
+use jml_core::identity::{Engagement, Identity, IdentityKind, LifecycleState};
 use jml_core::plan::{Plan, Rank, StepKind};
 use jml_core::policy::{Mode, Policy};
 use jml_core::policy_file::parse_yaml;
@@ -155,17 +153,13 @@ fn planned(policy: &Policy, desired: &Desired, world: &World, ledger: &Ledger) -
     let mut boss = facts.clone();
     boss.identity.id = "boss".parse().unwrap();
     boss.identity.engagements.push(Engagement {
-        id: "boss-1".parse().unwrap(),
-        kind: EngagementKind::Employment,
-        start: "2020-01-01".parse().unwrap(),
-        end: None,
-        ending: Ending::Ordinary,
-        cut_off: None,
-        leaves: Vec::new(),
         zone: Some("Europe/Berlin".parse().unwrap()),
-        source: "hr".parse().unwrap(),
-        recorded_at: at(),
-        entered_at: None,
+        ..Engagement::new(
+            "boss-1".parse().unwrap(),
+            "2020-01-01".parse().unwrap(),
+            "hr".parse().unwrap(),
+            at(),
+        )
     });
     let people = [facts.clone(), boss].map(|it| (it.identity.id.clone(), it));
     let everybody = Facts { people: people.into(), ..Facts::default() };

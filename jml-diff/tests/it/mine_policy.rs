@@ -12,7 +12,7 @@ use jml_core::desired::desired;
 use jml_core::entitlement::EntitlementRef;
 use jml_core::facts::{Facts, PersonFacts};
 use jml_core::id::{AccountId, AttributeName, IdentityId, ProviderId};
-use jml_core::identity::{Ending, Engagement, EngagementKind, Identity, IdentityKind};
+use jml_core::identity::{Engagement, Identity, IdentityKind};
 use jml_core::policy::{AccountRule, Mode, OnTaken, Policy};
 use jml_core::policy_file::parse_yaml;
 use jml_core::provider::{CompleteSnapshot, Descriptor, Snapshot};
@@ -85,17 +85,13 @@ fn person(draft: &PolicyDraft, id: &IdentityId) -> PersonFacts {
     attributes.assert(draft.names.attribute.clone(), say(roles));
     attributes.assert("login".parse().unwrap(), say(AttributeValue::text(id)));
     let engagement = Engagement {
-        id: format!("{id}-1").parse().unwrap(),
-        kind: EngagementKind::Employment,
-        start: "2020-01-01".parse().unwrap(),
-        end: None,
-        ending: Ending::Ordinary,
-        cut_off: None,
-        leaves: Vec::new(),
         zone: Some("Europe/Berlin".parse().unwrap()),
-        source: "hr".parse().unwrap(),
-        recorded_at: at(),
-        entered_at: None,
+        ..Engagement::new(
+            format!("{id}-1").parse().unwrap(),
+            "2020-01-01".parse().unwrap(),
+            "hr".parse().unwrap(),
+            at(),
+        )
     };
     let engagements = vec![engagement];
     let kind = IdentityKind::Person;

@@ -9,7 +9,7 @@ use jml_core::attribute::{Assertion, AttributeValue, Attributes, Opinion};
 use jml_core::desired::desired;
 use jml_core::facts::{Facts, PersonFacts};
 use jml_core::id::IdentityId;
-use jml_core::identity::{Ending, Engagement, EngagementKind, Identity, IdentityKind};
+use jml_core::identity::{Engagement, Identity, IdentityKind};
 use jml_core::policy::{Brakes, Policy};
 use jml_core::policy_file::parse_yaml;
 use jml_core::provider::{CompleteSnapshot, Descriptor, Snapshot, Verb, VerbSupport};
@@ -61,17 +61,14 @@ fn person(number: u32, team: &str, last_day: Option<&str>) -> PersonFacts {
         kind: IdentityKind::Person,
         attributes,
         engagements: vec![Engagement {
-            id: format!("E{number:03}-1").parse().unwrap(),
-            kind: EngagementKind::Employment,
-            start: "2025-01-06".parse().unwrap(),
             end: last_day.map(|day| day.parse().unwrap()),
-            ending: Ending::Ordinary,
-            cut_off: None,
-            leaves: Vec::new(),
             zone: Some("Europe/Berlin".parse().unwrap()),
-            source: "hr".parse().unwrap(),
-            recorded_at: start() - TimeDelta::days(90),
-            entered_at: None,
+            ..Engagement::new(
+                format!("E{number:03}-1").parse().unwrap(),
+                "2025-01-06".parse().unwrap(),
+                "hr".parse().unwrap(),
+                start() - TimeDelta::days(90),
+            )
         }],
     })
 }

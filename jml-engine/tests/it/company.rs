@@ -11,7 +11,7 @@ use jml_core::attribute::{Assertion, AttributeValue, Attributes, Opinion};
 use jml_core::clock::Clock as _;
 use jml_core::facts::{Facts, PersonFacts};
 use jml_core::id::{GateId, IdentityId, RunId, StepId};
-use jml_core::identity::{Ending, Engagement, EngagementKind, Identity, IdentityKind};
+use jml_core::identity::{Engagement, Identity, IdentityKind};
 use jml_core::journal::{Decision, Entry, Fact, JournalStore as _};
 use jml_core::plan::{Gate, Notice, TaskStep};
 use jml_core::policy::Policy;
@@ -105,17 +105,13 @@ impl Company {
             kind: IdentityKind::Person,
             attributes: Attributes::default(),
             engagements: vec![Engagement {
-                id: format!("{id}-1").parse().unwrap(),
-                kind: EngagementKind::Employment,
-                start: first_day.parse().unwrap(),
-                end: None,
-                ending: Ending::Ordinary,
-                cut_off: None,
-                leaves: Vec::new(),
                 zone: Some("Europe/Berlin".parse().unwrap()),
-                source: "hr".parse().unwrap(),
-                recorded_at: start() - TimeDelta::days(400),
-                entered_at: None,
+                ..Engagement::new(
+                    format!("{id}-1").parse().unwrap(),
+                    first_day.parse().unwrap(),
+                    "hr".parse().unwrap(),
+                    start() - TimeDelta::days(400),
+                )
             }],
         });
         self.facts.people.insert(id.parse().unwrap(), person);
