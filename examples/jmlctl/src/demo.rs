@@ -1,7 +1,7 @@
 //! `demo`: one year of a made-up company, played through the public API.
 
 mod calendar;
-pub(crate) mod clock;
+mod clock;
 mod company;
 mod story;
 mod targets;

@@ -16,7 +16,7 @@ use jml_core::facts::{Facts, MergeReport};
 use jml_core::id::{CampaignId, ProviderId, SourceId};
 use jml_core::policy::Policy;
 use jml_core::policy_file;
-use jml_core::provider::Provider;
+use jml_core::provider::{Layer, Provider};
 use jml_core::review::Campaign;
 use jml_core::source::{Feed, FeedStats, Source as _};
 use jml_core::time::TzdbZones;
@@ -30,7 +30,6 @@ use jml_evidence::vault::LocalKey;
 use jml_evidence::{EvidenceStore, SharedStore};
 
 use crate::config::Config;
-use crate::demo::clock::Turns;
 use crate::exit::{CONFIG, ERROR, Failure};
 use crate::targets;
 
@@ -61,14 +60,14 @@ pub(crate) struct Time {
     pub(crate) clock: Arc<dyn Clock>,
     /// For how long somebody waits for a run to go on.
     pub(crate) patience: TimeDelta,
-    /// For a clock that has to know what is on its way.
-    pub(crate) turns: Option<Turns>,
+    /// What every call to a target goes through besides; for a clock that has to know what is on its way.
+    pub(crate) layer: Option<Arc<dyn Layer>>,
 }
 
 impl Time {
     /// The machine's own.
     pub(crate) fn real() -> Self {
-        Self { clock: Arc::new(SystemClock), patience: TimeDelta::seconds(5), turns: None }
+        Self { clock: Arc::new(SystemClock), patience: TimeDelta::seconds(5), layer: None }
     }
 }
 
@@ -109,7 +108,7 @@ impl Project {
         }
         let mut scim = BTreeMap::new();
         for (name, target) in &config.targets {
-            let made = targets::connect(name, target, config.base(), time.turns.as_ref())?;
+            let made = targets::connect(name, target, config.base(), time.layer.clone())?;
             let at = made.provider.descriptor().id.clone();
             if providers.contains_key(&at) {
                 return Err(wrong(format!("`{name}` is the local directory's name too")));
@@ -324,7 +323,8 @@ pub(crate) fn replace_key(config: &Config, new: &Ed25519Signer) -> Result<(), Fa
     fs::rename(&fresh, &path).map_err(fail)
 }
 
-fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a new file that only its owner may read.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);

@@ -7,10 +7,9 @@ use jml_connectors::kit::auth::{ApiKey, Bearer, ClientAuth, ClientCredentials, J
 use jml_connectors::kit::{Client, Policy as Layers, Stack};
 use jml_connectors::{entra, google, jumpcloud, okta, scim};
 use jml_core::id::ProviderId;
-use jml_core::provider::Provider;
+use jml_core::provider::{Layer, Provider};
 use serde::Deserialize;
 
-use crate::demo::clock::Turns;
 use crate::exit::{CONFIG, Failure};
 
 /// A target, and how to get into it.
@@ -166,7 +165,7 @@ pub(crate) fn connect(
     name: &str,
     config: &TargetConfig,
     base: &Path,
-    further: Option<&Turns>,
+    further: Option<Arc<dyn Layer>>,
 ) -> Result<Target, Failure> {
     let wrong = |what: String| Failure::new(CONFIG, format!("target `{name}`: {what}"));
     let text = |error: &dyn std::error::Error| wrong(error.to_string());
@@ -284,7 +283,7 @@ pub(crate) fn connect(
         }
     };
     let stack = Stack::new(provider).for_engine(&Layers::default());
-    let stack = further.cloned().into_iter().fold(stack, Stack::with);
+    let stack = further.into_iter().fold(stack, Stack::with);
     let provider = Arc::new(stack.build());
     Ok(Target { provider, scim: checked })
 }

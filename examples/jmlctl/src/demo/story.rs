@@ -11,6 +11,7 @@ use jml_core::claim::{AccessException, ApprovedRequest, RequestOnMove, Validity}
 use jml_core::id::{ExceptionId, GateId, IdentityId, RequestId, RunId, StepId};
 use jml_core::journal::{Decision, JournalStore as _};
 use jml_core::plan::LifecycleKind;
+use jml_core::provider::Layer;
 use jml_diff::Verdict;
 use jml_engine::{EngineError, Request, RunReport, Selection, Vote};
 use jml_evidence::anchor::FileDrop;
@@ -94,10 +95,10 @@ impl<'a> Year<'a> {
         fs::write(dir.join("jml.toml"), format!("{config}{}", targets.config()))?;
         let policy = include_str!("policy.yaml").replace("CLUSTER", &targets.cluster);
         fs::write(dir.join("policy.yaml"), policy)?;
-        let turns = Some(clock.turns());
+        let layer: Option<Arc<dyn Layer>> = Some(Arc::new(clock.turns()));
         // Documents are handed over for most of an hour, and nobody goes home before.
         let patience = TimeDelta::hours(2);
-        let time = Time { clock: Arc::new(clock.clone()), patience, turns };
+        let time = Time { clock: Arc::new(clock.clone()), patience, layer };
         let project = Project::open(&dir.join("jml.toml"), time, true)?;
         let mut agenda: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (at, event) in year() {

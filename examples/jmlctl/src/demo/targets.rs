@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use super::clock::{DemoClock, Still};
 use crate::exit::{ERROR, Failure};
+use crate::project::write_secret;
 
 /// Where the targets' secrets are, beside the project's own.
 const TOKEN: &str = "state/fakes.token";
@@ -50,8 +51,8 @@ impl Targets {
         let token = secret.expose_secret();
         let pem = JwtKey::generate_pem().map_err(|e| wrong(&e))?;
         std::fs::create_dir_all(dir.join("state"))?;
-        std::fs::write(dir.join(TOKEN), token)?;
-        std::fs::write(dir.join(KEY), pem.expose_secret())?;
+        write_secret(&dir.join(TOKEN), token.as_bytes())?;
+        write_secret(&dir.join(KEY), pem.expose_secret().as_bytes())?;
 
         let still = Arc::new(Still::new(clock.clone()));
         // The permissions that the connector says it needs, and no others.
@@ -228,4 +229,22 @@ fn counted<A: FakeApi>(server: &Server<A>) -> usize {
     let count = server.fake().requests().len();
     server.fake().forget();
     count
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_for_their_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = DemoClock::new(DateTime::UNIX_EPOCH);
+        let _targets = Targets::start(dir.path(), &clock).unwrap();
+        for file in [TOKEN, KEY] {
+            let mode = std::fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
 }
