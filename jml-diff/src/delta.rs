@@ -280,7 +280,8 @@ impl<'a> Work<'a> {
                     let is_primary = at == first;
                     self.account(at, state, if is_primary { wanted } else { None }, is_primary);
                     let opens = wanted.is_some_and(|it| it.status.can_sign_in());
-                    let gives = is_primary.then(|| self.takes_grants(at, state, opens));
+                    let gives =
+                        is_primary.then(|| self.takes_grants(provider, state.status, opens));
                     self.access(at, state, &claimed, gives, facts.complete);
                 }
             }
@@ -364,9 +365,10 @@ impl<'a> Work<'a> {
             status,
             attributes: wanted.attributes.clone(),
         });
+        let gives = self.takes_grants(provider, status, false);
         for (key, reasons) in claimed {
             let entitlement = EntitlementRef::new(provider.clone(), (*key).clone());
-            self.grant(None, entitlement, reasons.clone());
+            self.give(None, entitlement, reasons, gives);
         }
     }
 
@@ -585,7 +587,7 @@ impl<'a> Work<'a> {
         at: &AccountRef,
         state: &AccountState,
         claimed: &BTreeMap<&EntitlementKey, Vec<ClaimSource>>,
-        gives: Option<Result<(), &str>>,
+        gives: Option<Result<(), &'static str>>,
         complete: bool,
     ) {
         for key in &state.holdings {
@@ -602,10 +604,7 @@ impl<'a> Work<'a> {
         for (key, reasons) in claimed {
             if !state.holdings.contains(*key) {
                 let entitlement = EntitlementRef::new(at.provider.clone(), (*key).clone());
-                match gives {
-                    Ok(()) => self.grant(Some(at), entitlement, reasons.clone()),
-                    Err(why) => self.wait(format!("grant `{entitlement}`"), why),
-                }
+                self.give(Some(at), entitlement, reasons, gives);
             }
         }
     }
@@ -613,16 +612,29 @@ impl<'a> Work<'a> {
     /// Whether an account can be given something now. One that this plan opens can.
     fn takes_grants(
         &self,
-        at: &AccountRef,
-        state: &AccountState,
+        provider: &ProviderId,
+        status: AccountStatus,
         opens: bool,
     ) -> Result<(), &'static str> {
-        match state.status {
+        match status {
             AccountStatus::Archived if !opens => Err("the account is archived"),
-            AccountStatus::Disabled if !opens && self.world.refuses_grants(&at.provider) => {
+            AccountStatus::Disabled if !opens && self.world.refuses_grants(provider) => {
                 Err("the target gives nothing to a disabled account")
             }
             _ => Ok(()),
+        }
+    }
+
+    fn give(
+        &mut self,
+        at: Option<&AccountRef>,
+        entitlement: EntitlementRef,
+        reasons: &[ClaimSource],
+        gives: Result<(), &str>,
+    ) {
+        match gives {
+            Ok(()) => self.grant(at, entitlement, reasons.to_vec()),
+            Err(why) => self.wait(format!("grant `{entitlement}`"), why),
         }
     }
 

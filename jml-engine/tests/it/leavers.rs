@@ -13,7 +13,7 @@ use jml_core::identity::Ending;
 use jml_core::journal::{Fact, RunOutcome};
 use jml_core::plan::LifecycleKind;
 use jml_core::provider::{
-    Call, Cx, Layer, Layered, Next, Operation, Provider, Reply, Result, Slot,
+    Call, Cx, Layer, Layered, MailboxPart, Next, Operation, Provider, Reply, Result, Slot, Verb,
 };
 use jml_evidence::certificate::certificate;
 use jml_testkit::Memory;
@@ -381,4 +381,31 @@ fn mail_of_somebody_who_left_goes_elsewhere_where_a_closed_account_gets_none() {
         // Nobody is asked twice.
         assert!(run(&company).is_none());
     }
+}
+
+/// A target without a call for mailboxes does not show them either. Somebody's word has to do, and the run
+/// ends with it.
+#[test]
+fn a_mailbox_that_is_set_by_hand_is_not_looked_at() {
+    let policy = POLICY.replace("leaver:\n", "leaver:\n  forward_to_manager: true\n");
+    let make = |memory: Memory| memory.without(&[Verb::SetMailbox(MailboxPart::Forward)]);
+    let mut company = Company::with(&policy, &["t"], make, |memory| memory);
+    company.hire("M1", "2025-01-06", &[("team", "red"), ("manager", "")]);
+    company.hire("E1", "2025-01-06", &[("team", "red"), ("manager", "M1")]);
+    company.run();
+    change(&company, |account| account.mailbox = Some(Mailbox::default()));
+    leave(&mut company);
+    let (left, _) = run(&company).unwrap();
+    let open = |view: &jml_engine::view::RunView| {
+        view.steps.iter().filter(|step| !step.settled).map(|step| step.id.clone()).collect()
+    };
+    let view = futures::executor::block_on(company.engine.view(&left)).unwrap();
+    let tasks: Vec<jml_core::id::StepId> = open(&view);
+    assert_eq!(tasks.len(), 1, "{:?}", view.steps);
+    let manager = person("M1");
+    let done = company.engine.complete_task(&left, &tasks[0], &manager, "seen to");
+    let view = futures::executor::block_on(done).unwrap().view;
+    assert_eq!((view.outcome, open(&view).len()), (Some(RunOutcome::Clean), 0));
+    let unseen = |fact: &Fact| matches!(fact, Fact::TaskNotSeen { .. });
+    assert!(!company.facts_of(&left).iter().any(unseen));
 }

@@ -10,6 +10,7 @@ use jml_core::clock::Clock as _;
 use jml_core::identity::{Ending, Engagement, EngagementKind, IdentityKind, Leave};
 use jml_core::journal::RunOutcome;
 use jml_core::policy_file::parse_yaml;
+use jml_testkit::Memory;
 
 use crate::company::{Company, texts};
 use crate::support::{key, person, start};
@@ -63,6 +64,16 @@ claim explains is taken away. It is Monday, 2 March 2026, 09:00 in Berlin, where
 |---|---|---|---|---|
 ";
 
+const FEWER: &str = "
+## Where the target knows fewer statuses
+
+Not every target knows an account that was made and not opened yet, and some give nothing to an account that is disabled.
+The same policy there. Waits are in the words of the plan.
+
+| the target | what is known | run | account | holds | tasks, findings and waits |
+|---|---|---|---|---|---|
+";
+
 const FOOT: &str = "
 - *run* is the kind of the run that was opened and, if it was not clean, how it ended; `-` when nothing was to be done.
 - Nothing here is an event: each row is a difference that whoever looks will find, whenever they look.
@@ -80,8 +91,8 @@ fn day(offset: i64) -> NaiveDate {
 }
 
 impl Scene {
-    fn empty() -> Self {
-        let mut company = Company::new(POLICY, &["t"]);
+    fn empty(make: impl Fn(Memory) -> Memory) -> Self {
+        let mut company = Company::with(POLICY, &["t"], make, |memory| memory);
         company.hire("M1", "2020-01-06", &[("team", "x"), ("title", ""), ("manager", "")]);
         company.run();
         Self(company)
@@ -89,7 +100,12 @@ impl Scene {
 
     /// E1 begins so many days from today, in the red team.
     fn hired(offset: i64) -> Self {
-        let mut scene = Self::empty();
+        Self::hired_on(|memory| memory, offset)
+    }
+
+    /// The same on a target that is made otherwise.
+    fn hired_on(make: impl Fn(Memory) -> Memory, offset: i64) -> Self {
+        let mut scene = Self::empty(make);
         let first = day(offset).to_string();
         scene.0.hire("E1", &first, &[("team", "red"), ("title", ""), ("manager", "M1")]);
         scene
@@ -166,13 +182,18 @@ impl Scene {
     }
 
     /// Looks and acts once more, and says what came of it.
-    fn row(self) -> String {
+    fn row(self, waits: bool) -> String {
         let company = self.0;
         let batch = company.look();
         let planned = batch.planned.iter().find(|it| it.delta.identity == person("E1"));
         let mut notes: Vec<String> = Vec::new();
         for finding in planned.iter().flat_map(|it| &it.findings) {
             notes.push(finding.to_string());
+        }
+        if waits {
+            for wait in planned.iter().flat_map(|it| &it.waits) {
+                notes.push(format!("{} waits: {}", wait.what, wait.why));
+            }
         }
         for plan in batch.plans().filter(|plan| plan.header().identity == person("E1")) {
             for step in plan.steps().values() {
@@ -441,6 +462,39 @@ fn rows() -> Vec<(&'static str, Scene)> {
     ]
 }
 
+/// The rows of targets that know fewer statuses.
+fn fewer() -> Vec<(&'static str, &'static str, Scene)> {
+    use AccountStatus::{Active, Archived, Disabled};
+    let no_staged = |memory: Memory| memory.with_statuses([Active, Disabled]);
+    let strict = |memory: Memory| no_staged(memory).refusing_grants_when_disabled();
+    let archives = |memory: Memory| memory.with_statuses([Active, Disabled, Archived]);
+    let always_open = |memory: Memory| memory.with_statuses([Active]);
+    let settled = || Scene::hired_on(no_staged, -300).then_run();
+    let leave = Leave { from: day(0), to: Some(day(20)) };
+    let away = || settled().engagement(|it| it.leaves.push(leave)).then_run();
+    let archived = || {
+        let gone = Scene::hired_on(archives, -300).then_run();
+        let gone = gone.engagement(|it| it.end = Some(day(-1))).then_run().later(20);
+        gone.account(|it| it.status = Archived).also(EngagementKind::Employment, day(25), None)
+    };
+    let two = "active, disabled";
+    let shut = "active, disabled; gives nothing to the disabled";
+    vec![
+        (two, "first day in 10 days", Scene::hired_on(no_staged, 10)),
+        (two, "first day in 5 days", Scene::hired_on(no_staged, 5)),
+        (two, "first day today, made before", Scene::hired_on(no_staged, 5).then_run().later(5)),
+        (two, "on leave since today", settled().engagement(|it| it.leaves.push(leave))),
+        (two, "back from leave since today", away().later(21)),
+        (two, "last day yesterday", settled().engagement(|it| it.end = Some(day(-1)))),
+        (shut, "first day in 5 days", Scene::hired_on(strict, 5)),
+        (shut, "first day today, made before", Scene::hired_on(strict, 5).then_run().later(5)),
+        ("active", "first day in 5 days", Scene::hired_on(always_open, 5)),
+        ("active", "first day today", Scene::hired_on(always_open, 5).then_run().later(5)),
+        ("no staged, and archived", "back in 5 days, archived meanwhile", archived()),
+        ("no staged, and archived", "back today, archived meanwhile", archived().later(5)),
+    ]
+}
+
 impl Scene {
     fn tap(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
@@ -452,7 +506,11 @@ impl Scene {
 fn the_decision_table() {
     let mut text = HEAD.to_owned();
     for (what, scene) in rows() {
-        let _ = writeln!(text, "| {what} | {} |", scene.row());
+        let _ = writeln!(text, "| {what} | {} |", scene.row(false));
+    }
+    text.push_str(FEWER);
+    for (target, what, scene) in fewer() {
+        let _ = writeln!(text, "| {target} | {what} | {} |", scene.row(true));
     }
     text.push_str(FOOT);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/lifecycle.md");
@@ -465,7 +523,8 @@ fn the_decision_table() {
 
 #[test]
 fn what_was_done_once_is_not_done_again() {
-    for (what, scene) in rows() {
+    let fewer = fewer().into_iter().map(|(_, what, scene)| (what, scene));
+    for (what, scene) in rows().into_iter().chain(fewer) {
         let company = scene.then_run().0;
         let again = company.look();
         let plans: Vec<_> = again.plans().map(|plan| plan.header().kind).collect();

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures::executor::block_on;
 use jml_core::clock::Clock as _;
+use jml_core::entitlement::EntitlementKey;
 use jml_core::journal::{Fact, RunMode, RunOutcome};
 use jml_core::plan::{Need, Plan};
 use jml_core::provider::{
-    Call, Cx, Effect, Error, ErrorKind, Layer, Layered, Next, Provider, Reply, Result, Slot, Verb,
+    Call, Cx, Effect, Error, ErrorKind, Layer, Layered, Next, Operation, Provider, Reply, Result,
+    Slot, Verb,
 };
 use jml_engine::machine::Machine;
 use jml_engine::{Driven, Ports, drive};
@@ -71,13 +73,21 @@ fn with(scene: &Scene, asked: &Arc<Asked>) -> Ports {
 fn to_the_end(scene: &Scene, ports: &Ports, plan: &Plan) -> (RunOutcome, TimeDelta) {
     let mut machine =
         Machine::start(plan.clone(), RunMode::Executed, ports.limits(), start()).unwrap();
+    match block_on(drive(&mut machine, ports)).unwrap() {
+        Driven::Closed(outcome) => return (outcome, scene.clock().now() - start()),
+        Driven::Parked { until } => scene.clock().set(until.unwrap()),
+    }
+    to_the_end_of(scene, ports)
+}
+
+/// The same for a run that began: another process goes on, from the journal.
+fn to_the_end_of(scene: &Scene, ports: &Ports) -> (RunOutcome, TimeDelta) {
     loop {
+        let mut machine = Machine::open(&scene.entries(), ports.limits()).unwrap();
         match block_on(drive(&mut machine, ports)).unwrap() {
             Driven::Closed(outcome) => return (outcome, scene.clock().now() - start()),
             Driven::Parked { until } => scene.clock().set(until.unwrap()),
         }
-        // Another process goes on, from the journal.
-        machine = Machine::open(&scene.entries(), ports.limits()).unwrap();
     }
 }
 
@@ -137,35 +147,47 @@ fn a_question_without_answer_is_no_failure() {
 /// Whoever forgot the change may have made it: it is looked at, and sent again when it is not there.
 #[test]
 fn a_forgotten_change_is_looked_at_and_sent_again() {
-    for made in [false, true] {
-        let plan = plan(vec![("s1", step(known("old"), revoke("group/a")))]);
-        let memory = memory().taking(Verb::Revoke, TimeDelta::hours(1));
-        let scene = Scene::new(&plan, memory, start());
-        let ports = Ports { patience: TimeDelta::seconds(10), ..scene.ports() };
-        let mut machine =
-            Machine::start(plan.clone(), RunMode::Executed, ports.limits(), start()).unwrap();
-        let Driven::Parked { until: Some(until) } = block_on(drive(&mut machine, &ports)).unwrap()
-        else {
-            panic!("it takes an hour");
-        };
-        scene.clock().set(until);
-        scene.memory().out_of_band(|state| {
-            state.forget_pending();
-            if made {
-                state.accounts.get_mut(&account("old")).unwrap().holdings.remove(&key("group/a"));
-            }
-        });
-        let ports = scene.ports();
-        assert_eq!(
-            block_on(drive(&mut machine, &ports)).unwrap(),
-            Driven::Closed(RunOutcome::Clean)
-        );
-        let sent = |fact: &&Fact| matches!(fact, Fact::Intended { .. });
-        assert_eq!(facts(&scene).iter().filter(sent).count(), if made { 1 } else { 2 });
-        let recovered = |fact: &Fact| matches!(fact, Fact::Applied { recovered: true, .. });
-        assert_eq!(facts(&scene).iter().any(recovered), made);
-        assert!(!scene.world()[&account("old")].holdings.contains(&key("group/a")));
+    for (op, about) in [(revoke("group/a"), "group/a"), (grant("group/c"), "group/c")] {
+        for made in [false, true] {
+            forgotten(&op, &key(about), made);
+        }
     }
+}
+
+fn forgotten(op: &Operation, about: &EntitlementKey, made: bool) {
+    let gives = matches!(op, Operation::Grant { .. });
+    let plan = plan(vec![("s1", step(known("old"), op.clone()))]);
+    let memory = memory().taking(op.verb(), TimeDelta::hours(1));
+    let scene = Scene::new(&plan, memory, start());
+    let ports = Ports { patience: TimeDelta::seconds(10), ..scene.ports() };
+    let mut machine =
+        Machine::start(plan.clone(), RunMode::Executed, ports.limits(), start()).unwrap();
+    let Driven::Parked { until: Some(until) } = block_on(drive(&mut machine, &ports)).unwrap()
+    else {
+        panic!("it takes an hour");
+    };
+    scene.clock().set(until);
+    scene.memory().out_of_band(|state| {
+        state.forget_pending();
+        let held = &mut state.accounts.get_mut(&account("old")).unwrap().holdings;
+        match (made, gives) {
+            (true, true) => drop(held.insert(about.clone())),
+            (true, false) => drop(held.remove(about)),
+            (false, _) => {}
+        }
+    });
+    let ended = block_on(drive(&mut machine, &scene.ports())).unwrap();
+    let ended = match ended {
+        Driven::Closed(outcome) => outcome,
+        // Sent again, it takes its hour again.
+        Driven::Parked { .. } => to_the_end_of(&scene, &scene.ports()).0,
+    };
+    assert_eq!(ended, RunOutcome::Clean);
+    let sent = |fact: &&Fact| matches!(fact, Fact::Intended { .. });
+    assert_eq!(facts(&scene).iter().filter(sent).count(), if made { 1 } else { 2 });
+    let recovered = |fact: &Fact| matches!(fact, Fact::Applied { recovered: true, .. });
+    assert_eq!(facts(&scene).iter().any(recovered), made);
+    assert_eq!(scene.world()[&account("old")].holdings.contains(about), gives);
 }
 
 /// A target that asks to slow down is left alone, and the run sleeps meanwhile.
