@@ -12,6 +12,8 @@ use super::{Problems, Verdict};
 struct Run<'a> {
     approved: BTreeSet<&'a str>,
     begun: BTreeSet<&'a str>,
+    /// Begun, and nobody knows what became of it: a look may find it done.
+    doubt: BTreeSet<&'a str>,
     answered: BTreeSet<&'a str>,
     /// Times at which each target was seen to be as it should.
     verified: BTreeMap<&'a str, BTreeSet<&'a str>>,
@@ -108,15 +110,16 @@ fn look<'a>(record: &'a Node, run: &str, state: &mut Run<'a>, odd: &mut dyn FnMu
             let answered = matches!(status, Some("ok" | "recovered"));
             // The target works on it; another result follows.
             let pending = status == Some("pending");
-            if (answered || pending) && !state.begun.contains(step) {
+            let found = status == Some("recovered") && state.doubt.contains(step);
+            if (answered || pending) && !found && !state.begun.contains(step) {
                 odd(format!("step {step} of run {run} has a result and was never begun"));
             }
             if answered {
                 state.answered.insert(step);
                 state.sent.entry(target).or_default().insert(time);
             }
-            if !pending {
-                state.begun.remove(step);
+            if !pending && state.begun.remove(step) && status == Some("unknown") {
+                state.doubt.insert(step);
             }
         }
         ("verify.observed", Some(step)) => {

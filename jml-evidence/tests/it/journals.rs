@@ -15,7 +15,7 @@ use jml_core::plan::{
     PlanHeader, Rank, Reason, Retry, Stage, Step, StepKind,
 };
 use jml_core::policy::{Approvers, StageRule};
-use jml_core::provider::{Effect, Observation, Operation};
+use jml_core::provider::{Applied, Effect, Error, ErrorKind, Observation, Operation};
 
 pub(crate) fn day(n: i64) -> DateTime<Utc> {
     "2026-01-01T08:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::days(n)
@@ -172,6 +172,28 @@ pub(crate) fn leaver(who: &str, at: DateTime<Utc>) -> Journal {
     journal.carry_out("s1", &on, &off);
     journal.carry_out("s2", &on, &off);
     journal.carry_out("s3", &off, &bare);
+    journal.close()
+}
+
+/// Sign-in is blocked; the answer does not come, and a look finds it done. `landed` is what the error says of it.
+pub(crate) fn found_by_a_look(who: &str, at: DateTime<Utc>, landed: Applied) -> Journal {
+    let block = Operation::SetStatus { status: AccountStatus::Disabled };
+    let steps = vec![("s1", step("entra", &format!("acc-{who}"), block, Rank::Contain))];
+    let mut journal = Journal::open(plan(who, LifecycleKind::Leave, at, steps, None), at);
+    let (on, off) =
+        (account(who, AccountStatus::Active, &[]), account(who, AccountStatus::Disabled, &[]));
+    let step = StepId::new("s1").unwrap();
+    let key = journal.plan.idempotency_key(&step);
+    journal.say(Actor::Engine, Fact::Intended { step: step.clone(), attempt: 1, key });
+    let error = Error::new(ErrorKind::Transport, "no answer").with_applied(landed).record();
+    let retry_at = journal.at + TimeDelta::seconds(3);
+    journal.say(Actor::Engine, Fact::Deferred { step: step.clone(), retry_at, error });
+    let (effect, account) = (Effect::Unchanged, Some(off.id.clone()));
+    let (recovered, remote, pending) = (true, None, None);
+    let applied = Fact::Applied { step: step.clone(), effect, account, recovered, remote, pending };
+    journal.say(Actor::Engine, applied);
+    let (before, after) = (Observation::present(on), Observation::present(off));
+    journal.say(Actor::Engine, Fact::Verified { step, before, after, already: false });
     journal.close()
 }
 

@@ -8,6 +8,7 @@ use futures::executor::block_on;
 use jml_core::account::AccountRef;
 use jml_core::claim::ClaimSource;
 use jml_core::journal::Entry;
+use jml_core::provider::Applied;
 use jml_evidence::anchor::{Anchor as _, Anchored, FileDrop};
 use jml_evidence::entropy::Entropy;
 use jml_evidence::note::{Checkpoint, CheckpointSigner, Ed25519Signer, Note, VerifierKey};
@@ -21,7 +22,7 @@ use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::{Crash, SimDisk};
-use crate::journals::{day, granted, leaver, mover, person};
+use crate::journals::{day, found_by_a_look, granted, leaver, mover, person};
 
 /// Entropy that a test can repeat, and that does not repeat itself.
 pub(crate) struct Seeded(u64, u64);
@@ -650,6 +651,20 @@ fn forged(edit: &dyn Fn(&mut serde_json::Value)) -> TrustReport {
     log.append(entries.iter().map(lie).collect()).unwrap();
     log.seal(&mut |_, _| Ok(())).unwrap();
     verify(&disk.files(), &Trust { key: Some(signer().verifier()), ..Trust::default() })
+}
+
+/// What was sent and not answered may be found done. What was refused may not: somebody else did it.
+#[test]
+fn a_look_finds_only_what_was_in_doubt() {
+    for (landed, wanted) in
+        [(Applied::Unknown, true), (Applied::Partly, true), (Applied::No, false)]
+    {
+        let disk = SimDisk::default();
+        let journal = found_by_a_look("ada", day(1), landed);
+        work(&mut store(&disk, 31), &[journal.entries]).unwrap();
+        let report = verify(&disk.files(), &owner(&disk));
+        assert_eq!(report.levels[&Level::L8] == Verdict::Pass, wanted, "{landed:?}");
+    }
 }
 
 /// Whoever holds the key can sign nonsense. The levels about sense notice it.
