@@ -160,25 +160,21 @@ def synced(copy):
     """The tracked files with their times, so that cargo builds nothing again that the workspace has built.
     Of tests, the connectors' own only."""
     own = tuple(f"jml-connectors/{name}/" for name in CONNECTORS)
-    names = {name for name in tracked() if "/tests/" not in name or name.startswith(own)}
-    for name in names:
-        there = copy / name
-        if not there.is_file() or there.read_bytes() != (ROOT / name).read_bytes():
-            there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, there)
-    for there in [it for it in copy.rglob("*") if it.is_file()]:
-        if str(there.relative_to(copy)) not in names:
-            there.unlink()
+    for name in tracked():
+        if "/tests/" not in name or name.startswith(own):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
     # Whatever was planted when it was last built is not there any more.
     for name in CONNECTORS:
         (copy / "jml-connectors" / name / "src" / "lib.rs").touch()
 
 
 def built(copy, what):
-    """The connectors' test binaries, moved to where the next build leaves them alone.
+    """The connectors' test binaries.
 
     The features are those of the workspace, so that everything below is there already; what is planted is built
-    in another profile, so that it never takes the place of the real thing."""
+    in another profile, so that it never takes the place of the real thing. The copy must not lie in the target
+    folder: cargo would take it for the source of what the workspace has built."""
     profile = [f"profile.dev.package.{package}.{setting}" for setting in ("opt-level=0", "debug=false")
                for package in ["jml-connector-checks", *(f"jml-connector-{name}" for name in CONNECTORS)]]
     run = subprocess.run(
@@ -201,6 +197,8 @@ def built(copy, what):
 def run(binary, folder, hasty):
     """Whether the tests of a binary hold, and why not. In haste, the first that fails ends it."""
     env = {name: value for name, value in os.environ.items() if name not in ("JML_SCIM_SERVERS", "JML_UPDATE_GOLDEN")}
+    # They wait more than they work, and a test that fails must not stand behind one that goes on for long.
+    env["RUST_TEST_THREADS"] = "16"
     process = subprocess.Popen([binary], cwd=folder, env=env, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     late = threading.Timer(LIMIT, process.kill)
@@ -223,15 +221,19 @@ def run(binary, folder, hasty):
 
 
 def connectors(chosen):
-    """In a folder that stays, with what CI has built already. A round plants one bug in each connector, and its
-    tests, which mostly wait, run while the next round is built."""
+    """With what CI has built already. A round plants one bug in each connector, and its tests, which mostly wait,
+    run while the next round is built."""
+    with tempfile.TemporaryDirectory() as folder:
+        return rounds(pathlib.Path(folder) / "copy", pathlib.Path(folder) / "binaries", chosen)
+
+
+def rounds(copy, kept, chosen):
     began, escaped = time.monotonic(), []
-    copy, kept = ROOT / "target" / "planted-connectors", ROOT / "target" / "planted-binaries"
     synced(copy)
     bugs = [[(name, f"{name}: {bug}", f"jml-connectors/{name}/src/{path}", good, bad)
              for bug, path, good, bad in CONNECTORS[name]] for name in chosen or CONNECTORS]
     calm = [(bug[0][0], f"{bug[0][0]}: nothing") for bug in bugs]
-    rounds = [calm, *([bug for bug in each if bug] for each in itertools.zip_longest(*bugs))]
+    turns = [calm, *([bug for bug in each if bug] for each in itertools.zip_longest(*bugs))]
 
     def judged(runs):
         for name, what, result in runs:
@@ -248,7 +250,7 @@ def connectors(chosen):
 
     with concurrent.futures.ThreadPoolExecutor(len(bugs)) as pool:
         running = []
-        for number, each in enumerate(rounds):
+        for number, each in enumerate(turns):
             before = [(path, planted(copy, *bug[1:])) for bug in each if len(bug) > 2 and (path := bug[2])]
             binaries = built(copy, [bug[1] for bug in each])
             for path, text in before:
@@ -260,9 +262,8 @@ def connectors(chosen):
             for name, what, *_ in each:
                 binary = shutil.copy(binaries[name], kept / name)
                 running.append((name, what, pool.submit(run, binary, copy / "jml-connectors" / name, number > 0)))
-            print(f"round {number} of {len(rounds) - 1} is built, {time.monotonic() - began:.0f} s", flush=True)
+            print(f"round {number} of {len(turns) - 1} is built, {time.monotonic() - began:.0f} s", flush=True)
         judged(running)
-    shutil.rmtree(kept)
     print(f"{sum(map(len, bugs))} planted, {len(escaped)} escaped, {time.monotonic() - began:.0f} s", flush=True)
     return escaped
 
