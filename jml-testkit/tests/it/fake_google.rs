@@ -24,6 +24,7 @@ pub(crate) fn user(desk: &Desk<Google>, name: &str) -> String {
     desk.fake.with(|api| api.add_user(profile, desk.now()))
 }
 
+#[track_caller]
 pub(crate) fn refused(answer: &Answer, status: u16, reason: &str, words: &str) {
     let error = &answer.body["error"]["errors"][0];
     assert_eq!((answer.status, error["reason"].as_str()), (status, Some(reason)), "{answer:?}");
@@ -136,6 +137,7 @@ fn a_token_carries_scopes_and_lives_for_an_hour() {
     // Members may be read and written with this one, groups may not be listed.
     let members = "/admin/directory/v1/groups/0sales/members";
     assert_eq!(desk.send("POST", members, &json!({ "email": "ada@corp.test" })).status, 200);
+    assert_eq!(desk.get(members).each("/members", "role"), ["MEMBER"]);
     let groups = desk.get("/admin/directory/v1/groups?customer=my_customer");
     refused(&groups, 403, "insufficientPermissions", "scopes");
     desk.wait(3_600_000 - 1);
