@@ -333,7 +333,7 @@ fn delegates_are_live_users() {
         |email: &str| desk.send("POST", &mine("delegates"), &json!({ "delegateEmail": email }));
     refused(&add("nobody@corp.test"), 400, "invalidArgument", "Invalid delegate");
     desk.fake.with(|api| {
-        api.users.values_mut().for_each(|it| it.suspended = it.email().starts_with("bob"))
+        api.users.values_mut().for_each(|it| it.suspended = it.email().starts_with("bob"));
     });
     refused(&add("bob@corp.test"), 400, "invalidArgument", "Invalid delegate");
     desk.fake.with(|api| api.users.values_mut().for_each(|it| it.suspended = false));
