@@ -1,4 +1,4 @@
-"""Plants bugs in a copy of the sources, one at a time, and sees that the tests catch each.
+"""Plants bugs in a copy of the sources, one in a crate at a time, and sees that the tests catch each.
 
 A test that cannot fail is a defect. Without an argument: bugs in the engine, and whether the crash harness
 catches each. A driver that ignores whether its journal is durable, a machine that takes what was under way
@@ -8,15 +8,22 @@ counts a crash as an attempt.
 `planted.py connectors [NAME...]`: bugs in connectors, of the kinds that real ones have, and whether the
 connector's own tests catch each.
 """
+import concurrent.futures
+import itertools
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Seconds for the tests of one connector.
+LIMIT = 300
 MACHINE = "jml-engine/src/machine/"
 BUGS = [
     ("ignore durability", "jml-engine/src/drive.rs",
@@ -103,67 +110,161 @@ CONNECTORS = {
 }
 
 
-def cargo(copy, target, *what):
-    env = dict(os.environ, CARGO_TARGET_DIR=str(target))
-    return subprocess.run(["cargo", "test", "--quiet", *what], cwd=copy, env=env, capture_output=True, text=True)
-
-
-def synced(copy):
-    """The tracked files, in a folder; what is the same there stays, so that it is not built again."""
+def tracked():
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
-    names = [name for name in files.decode().split("\0") if name and (ROOT / name).is_file()]
-    for name in names:
-        there = copy / name
-        if not there.is_file() or there.read_bytes() != (ROOT / name).read_bytes():
-            there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, there)
-    for there in [it for it in copy.rglob("*") if it.is_file()]:
-        if str(there.relative_to(copy)) not in names:
-            there.unlink()
+    return [name for name in files.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
-def plant(copy, bugs, test):
-    """The names of the bugs that nothing catches."""
-    escaped = []
-    calm = test()
-    if calm.returncode != 0:
-        print(calm.stdout[-2000:], calm.stderr[-2000:], file=sys.stderr)
-        sys.exit("without a planted bug, the tests fail")
-    for name, path, good, bad in bugs:
-        text = (copy / path).read_text()
-        if text.count(good) != 1:
-            sys.exit(f"{name}: `{good}` stands {text.count(good)} times in {path}")
-        (copy / path).write_text(text.replace(good, bad))
-        run = test()
-        (copy / path).write_text(text)
-        caught = run.returncode != 0 and "test result: FAILED" in run.stdout
-        if run.returncode != 0 and not caught:
-            print(run.stderr[-2000:], file=sys.stderr)
-            sys.exit(f"{name}: the planted bug does not compile")
-        print(f"{name}: {'caught' if caught else 'ESCAPED'}", flush=True)
-        if not caught:
-            escaped.append(name)
-    return escaped
+def planted(copy, name, path, good, bad):
+    """Plants a bug; the text before it."""
+    text = (copy / path).read_text()
+    if text.count(good) != 1:
+        sys.exit(f"{name}: `{good}` stands {text.count(good)} times in {path}")
+    (copy / path).write_text(text.replace(good, bad))
+    return text
 
 
 def engine():
+    """The names of the bugs that nothing catches."""
+    escaped = []
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "copy"
-        synced(copy)
-        return plant(copy, BUGS, lambda: cargo(copy, ROOT / "target" / "planted",
-                                               "-p", "jml-engine", "--test", "it", "crash::"))
+        for name in tracked():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+
+        def test():
+            env = dict(os.environ, CARGO_TARGET_DIR=str(ROOT / "target" / "planted"))
+            what = ["cargo", "test", "--quiet", "-p", "jml-engine", "--test", "it", "crash::"]
+            return subprocess.run(what, cwd=copy, env=env, capture_output=True, text=True)
+
+        calm = test()
+        if calm.returncode != 0:
+            print(calm.stdout[-2000:], calm.stderr[-2000:], file=sys.stderr)
+            sys.exit("without a planted bug, the tests fail")
+        for name, path, good, bad in BUGS:
+            text = planted(copy, name, path, good, bad)
+            run = test()
+            (copy / path).write_text(text)
+            caught = run.returncode != 0 and "test result: FAILED" in run.stdout
+            if run.returncode != 0 and not caught:
+                print(run.stderr[-2000:], file=sys.stderr)
+                sys.exit(f"{name}: the planted bug does not compile")
+            print(f"{name}: {'caught' if caught else 'ESCAPED'}", flush=True)
+            if not caught:
+                escaped.append(name)
+    return escaped
+
+
+def synced(copy):
+    """The tracked files with their times, so that cargo builds nothing again that the workspace has built.
+    Of tests, the connectors' own only."""
+    own = tuple(f"jml-connectors/{name}/" for name in CONNECTORS)
+    for name in tracked():
+        if "/tests/" not in name or name.startswith(own):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    # Whatever was planted when it was last built is not there any more.
+    for name in CONNECTORS:
+        (copy / "jml-connectors" / name / "src" / "lib.rs").touch()
+
+
+def built(copy, what):
+    """The connectors' test binaries.
+
+    The features are those of the workspace, so that everything below is there already; what is planted is built
+    in another profile, so that it never takes the place of the real thing. The copy must not lie in the target
+    folder: cargo would take it for the source of what the workspace has built."""
+    profile = [f"profile.dev.package.{package}.{setting}" for setting in ("opt-level=0", "debug=false")
+               for package in ["jml-connector-checks", *(f"jml-connector-{name}" for name in CONNECTORS)]]
+    run = subprocess.run(
+        ["nice", "-n", "5", "cargo", "test", "--workspace", "--test", "it", "--no-run", "--message-format", "json",
+         *(part for setting in profile for part in ("--config", setting))],
+        cwd=copy, env=dict(os.environ, CARGO_TARGET_DIR=str(ROOT / "target")), capture_output=True, text=True)
+    messages = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    if run.returncode != 0:
+        errors = [it["message"]["rendered"] for it in messages if it["reason"] == "compiler-message"]
+        print(*errors, run.stderr[-2000:], file=sys.stderr)
+        sys.exit(f"does not compile: {what}")
+    binaries = {}
+    for it in messages:
+        folder = pathlib.Path(it.get("manifest_path", ".")).parent
+        if it["reason"] == "compiler-artifact" and it.get("executable") and folder.parent.name == "jml-connectors":
+            binaries[folder.name] = pathlib.Path(it["executable"])
+    return binaries
+
+
+def run(binary, folder, hasty):
+    """Whether the tests of a binary hold, and why not. In haste, the first that fails ends it."""
+    env = {name: value for name, value in os.environ.items() if name not in ("JML_SCIM_SERVERS", "JML_UPDATE_GOLDEN")}
+    # They wait more than they work, and a test that fails must not stand behind one that goes on for long.
+    env["RUST_TEST_THREADS"] = "16"
+    process = subprocess.Popen([binary], cwd=folder, env=env, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    late = threading.Timer(LIMIT, process.kill)
+    late.start()
+    said, failed = [], None
+    for line in process.stdout:
+        said.append(line)
+        if found := re.match(r"test (\S+) \.\.\. FAILED", line):
+            failed = failed or found[1]
+            if hasty:
+                process.kill()
+    code = process.wait()
+    hung = not late.is_alive()
+    late.cancel()
+    if hung:
+        return False, None
+    if code == 0:
+        return True, "".join(said)
+    return False, failed or f"exit code {code}" if hasty else "".join(said)
 
 
 def connectors(chosen):
-    """In a folder that stays, with what CI has built already."""
-    copy, escaped = ROOT / "target" / "planted-connectors", []
+    """With what CI has built already. A round plants one bug in each connector, and its tests, which mostly wait,
+    run while the next round is built."""
+    with tempfile.TemporaryDirectory() as folder:
+        return rounds(pathlib.Path(folder) / "copy", pathlib.Path(folder) / "binaries", chosen)
+
+
+def rounds(copy, kept, chosen):
+    began, escaped = time.monotonic(), []
     synced(copy)
-    for name in chosen or CONNECTORS:
-        began = time.monotonic()
-        bugs = [(f"{name}: {bug}", f"jml-connectors/{name}/src/{path}", good, bad)
-                for bug, path, good, bad in CONNECTORS[name]]
-        escaped += plant(copy, bugs, lambda: cargo(copy, ROOT / "target", "-p", f"jml-connector-{name}", "--test", "it"))
-        print(f"{name}: {len(bugs)} planted, {time.monotonic() - began:.0f} s", flush=True)
+    bugs = [[(name, f"{name}: {bug}", f"jml-connectors/{name}/src/{path}", good, bad)
+             for bug, path, good, bad in CONNECTORS[name]] for name in chosen or CONNECTORS]
+    calm = [(bug[0][0], f"{bug[0][0]}: nothing") for bug in bugs]
+    turns = [calm, *([bug for bug in each if bug] for each in itertools.zip_longest(*bugs))]
+
+    def judged(runs):
+        for name, what, result in runs:
+            holds, why = result.result()
+            if what.endswith(": nothing"):
+                if not holds:
+                    print(why, file=sys.stderr)
+                    sys.exit(f"{name}: without a planted bug, the tests fail")
+            elif holds or why is None:
+                print(f"{what}: {'ESCAPED' if holds else f'ESCAPED, no end within {LIMIT} s'}", flush=True)
+                escaped.append(what)
+            else:
+                print(f"{what}: caught by {why}", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(len(bugs)) as pool:
+        running = []
+        for number, each in enumerate(turns):
+            before = [(path, planted(copy, *bug[1:])) for bug in each if len(bug) > 2 and (path := bug[2])]
+            binaries = built(copy, [bug[1] for bug in each])
+            for path, text in before:
+                (copy / path).write_text(text)
+            judged(running)
+            shutil.rmtree(kept, ignore_errors=True)
+            kept.mkdir()
+            running = []
+            for name, what, *_ in each:
+                binary = shutil.copy(binaries[name], kept / name)
+                running.append((name, what, pool.submit(run, binary, copy / "jml-connectors" / name, number > 0)))
+            print(f"round {number} of {len(turns) - 1} is built, {time.monotonic() - began:.0f} s", flush=True)
+        judged(running)
+    print(f"{sum(map(len, bugs))} planted, {len(escaped)} escaped, {time.monotonic() - began:.0f} s", flush=True)
     return escaped
 
 

@@ -46,6 +46,7 @@ pub(super) struct Bench {
     pub(super) world: World,
     keys: AtomicU32,
     made: Mutex<Vec<AccountId>>,
+    note: Mutex<Option<String>>,
 }
 
 pub(super) fn fail<T>(why: impl Into<String>) -> Check<T> {
@@ -66,7 +67,16 @@ pub(super) fn person(text: &str) -> Check<IdentityId> {
 
 impl Bench {
     pub(super) fn new(world: World) -> Self {
-        Self { world, keys: AtomicU32::new(0), made: Mutex::default() }
+        Self { world, keys: AtomicU32::new(0), made: Mutex::default(), note: Mutex::default() }
+    }
+
+    /// Says how far a behaviour was looked at, for the report.
+    pub(super) fn note(&self, text: String) {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    pub(super) fn noted(&self) -> Option<String> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn provider(&self) -> &dyn Provider {

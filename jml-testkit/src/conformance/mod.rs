@@ -120,7 +120,7 @@ pub fn assert_behaviour(harness: &Harness, name: &str) {
     if tested.verdict.fails() {
         panic!("{} {name}: {}\nwhy it matters: {}", behaviour.id, tested.verdict, behaviour.why);
     }
-    println!("{} {name}: {}", behaviour.id, tested.verdict);
+    println!("{tested}");
 }
 
 fn one(harness: &Harness, behaviour: &Behaviour, provider: &mut Option<Descriptor>) -> Tested {
@@ -130,29 +130,33 @@ fn one(harness: &Harness, behaviour: &Behaviour, provider: &mut Option<Descripto
     let spawned = thread::Builder::new().name(behaviour.name.into()).spawn(move || {
         let _ = tell.send(attempt(&make, run));
     });
-    let (check, descriptor) = match spawned {
+    let (check, descriptor, note) = match spawned {
         Ok(_) => told.recv_timeout(LIMIT).unwrap_or_else(|_| {
-            (Err(Stop::Fail(format!("no end within {} s", LIMIT.as_secs()))), None)
+            (Err(Stop::Fail(format!("no end within {} s", LIMIT.as_secs()))), None, None)
         }),
-        Err(e) => (Err(Stop::Inconclusive(e.to_string())), None),
+        Err(e) => (Err(Stop::Inconclusive(e.to_string())), None, None),
     };
     if provider.is_none() {
         *provider = descriptor;
     }
     let verdict = harness.judge(behaviour, check);
     let Behaviour { id, name, why, tier, .. } = *behaviour;
-    Tested { id, name, why, tier, verdict }
+    Tested { id, name, why, tier, verdict, note }
 }
 
-fn attempt(make: &Make, run: Run) -> (Check, Option<Descriptor>) {
-    let mut descriptor = None;
+/// The verdict, what the connector declares, and how far it was looked at.
+fn attempt(make: &Make, run: Run) -> (Check, Option<Descriptor>, Option<String>) {
+    let (mut descriptor, mut note) = (None, None);
     let check = catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Stop::Inconclusive(e.to_string()))?;
         runtime.block_on(async {
             let world = make().await;
             descriptor = Some(world.provider().descriptor().clone());
-            run(&Bench::new(world)).await
+            let bench = Bench::new(world);
+            let check = run(&bench).await;
+            note = bench.noted();
+            check
         })
     }));
     let check = check.unwrap_or_else(|panic| {
@@ -160,5 +164,5 @@ fn attempt(make: &Make, run: Run) -> (Check, Option<Descriptor>) {
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
         Err(Stop::Fail(format!("panicked: {text}")))
     });
-    (check, descriptor)
+    (check, descriptor, note)
 }

@@ -66,6 +66,19 @@ pub struct Tested {
     pub tier: Tier,
     /// What became of it.
     pub verdict: Verdict,
+    /// How far it was looked at, where that is not all or nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl fmt::Display for Tested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:4} {:48} {}", self.id, self.name, self.verdict)?;
+        match &self.note {
+            Some(note) => write!(f, " ({note})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the suite found of one connector.
@@ -151,7 +164,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for tested in &self.results {
-            writeln!(f, "{:4} {:48} {}", tested.id, tested.name, tested.verdict)?;
+            writeln!(f, "{tested}")?;
         }
         f.write_str(&self.summary())
     }

@@ -14,6 +14,8 @@ pub(crate) struct Desk<A> {
     pub(crate) fake: Fake<A>,
     clock: ManualClock,
     pub(crate) authorization: String,
+    /// Headers of every request.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 /// An answer.
@@ -56,7 +58,7 @@ impl<A: FakeApi> Desk<A> {
     pub(crate) fn new(api: A, authorization: &str) -> Self {
         let clock = ManualClock::new(start());
         let fake = Fake::new(api, Arc::new(clock.clone()));
-        Self { fake, clock, authorization: authorization.to_owned() }
+        Self { fake, clock, authorization: authorization.to_owned(), headers: Vec::new() }
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -98,6 +100,9 @@ impl<A: FakeApi> Desk<A> {
         if !self.authorization.is_empty() {
             request = request.header("authorization", &self.authorization);
         }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -115,6 +120,11 @@ pub(crate) fn assertion(issuer: &str, audience: &str) -> String {
     let at = start().timestamp();
     let claims =
         json!({ "iss": issuer, "sub": issuer, "aud": audience, "iat": at, "exp": at + 300 });
+    signed(&claims)
+}
+
+/// An assertion with these claims.
+pub(crate) fn signed(claims: &Value) -> String {
     format!("{}.{}.c2ln", base64url(b"{}"), base64url(claims.to_string().as_bytes()))
 }
 

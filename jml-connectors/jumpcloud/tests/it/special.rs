@@ -17,6 +17,7 @@ use jml_core::provider::{
     Provider as _, RefusalReason, RetryAdvice, SideEffect, Target,
 };
 use jml_testkit::conformance::Backdoor as _;
+use jml_testkit::fake::{Hits, WireFault};
 use serde_json::json;
 
 use crate::suite::papers;
@@ -295,6 +296,33 @@ async fn a_security_key_is_left_over_and_the_rest_goes() {
         let left = seen.account().unwrap().credentials[&CredentialClass::MfaFactors];
         assert_eq!(left, 1);
     }
+}
+
+/// A filter that is not understood shows everybody. Nobody of them is taken for whoever was meant.
+#[tokio::test]
+async fn a_filter_that_shows_others_names_nobody() {
+    let place = Place::new(None);
+    let stranger = somebody(&place, "bob").await;
+    let cx = Cx::new(place.clock.clone());
+    let target = Target::External { identity: "E1".parse().unwrap(), user_name: "ada".into() };
+    let shown = place.fake().with(|api| {
+        let profile = &api.users[stranger.as_str()].profile;
+        json!({ "totalCount": 1, "results": [{
+            "_id": stranger.as_str(), "state": "ACTIVATED",
+            "username": profile["username"], "email": profile["email"],
+        }] })
+    });
+    // By their number, and by their name.
+    for before in [0, 1] {
+        place.fake().inject(Hits::Nth(before + 1), 1, WireFault::Body(shown.to_string()));
+        let seen = place.provider("t").read(&cx, &target).await;
+        place.fake().calm();
+        let error = seen.expect_err("somebody was found");
+        assert_eq!(error.kind(), ErrorKind::ContractViolation, "{error}");
+        assert_eq!(error.applied(), Applied::No);
+    }
+    let seen = place.provider("t").read(&cx, &target).await.unwrap();
+    assert!(seen.account().is_none());
 }
 
 /// A feed of several pages, with events that are about nobody, and the wait of months between.

@@ -9,6 +9,7 @@ mod harness;
 mod http;
 mod law;
 mod layers;
+mod prepared;
 mod secrets;
 mod wire;
 

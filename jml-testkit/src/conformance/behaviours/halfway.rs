@@ -1,6 +1,7 @@
 //! What a connector says, and what is so, when one request of a change fails.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::TimeDelta;
 use jml_core::account::{AccountState, AccountStatus, CredentialClass};
@@ -32,42 +33,70 @@ enum Trial {
     Transfer,
 }
 
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create => f.write_str("create"),
+            Self::Update => f.write_str("update"),
+            Self::Rename => f.write_str("rename"),
+            Self::Status(to) => write!(f, "status {to:?}"),
+            Self::Delete => f.write_str("delete"),
+            Self::Credentials(class) => write!(f, "credentials {class:?}"),
+            Self::Grant(key) => write!(f, "grant {}", key.kind),
+            Self::Revoke(key) => write!(f, "revoke {}", key.kind),
+            Self::Exchange(from, _) => write!(f, "exchange {}", from.kind),
+            Self::Mailbox(part) => write!(f, "mailbox {part:?}"),
+            Self::Transfer => f.write_str("transfer"),
+        }
+    }
+}
+
 /// Makes each change that is declared, once without faults to count its requests, then with each of them
-/// failing in each way.
+/// failing in each way. What the backdoor cannot prepare is not tried, and is in the report.
 pub(super) async fn each_request_fails(bench: &Bench) -> Check {
     let wire = bench.wire()?.clone();
     bench.backdoor()?;
     // The credential is there before anything is counted.
     let _ = bench.provider().health(&bench.cx()).await;
-    let (mut number, mut tried) = (0, 0);
+    let (mut number, mut tried, mut left) = (0, 0, Vec::new());
     for trial in trials(bench).await? {
         number += 1;
-        let Some(change) = prepared(bench, &trial, number).await? else { continue };
+        let Some(change) = prepared(bench, &trial, number).await? else {
+            left.push(trial.to_string());
+            continue;
+        };
         let from = wire.requests().len();
         let outcome = bench.send(&change).await;
         let count = u32::try_from(wire.requests().len() - from).unwrap_or(u32::MAX);
-        let outcome = outcome.map_err(|e| Stop::Fail(format!("{trial:?}, no fault: {e}")))?;
+        let outcome = outcome.map_err(|e| Stop::Fail(format!("{trial}, no fault: {e}")))?;
         ended(bench, outcome).await?;
         holds(&change, &truth(bench).await?)
-            .map_err(|why| Stop::Fail(format!("{trial:?}, no fault: {why}")))?;
+            .map_err(|why| Stop::Fail(format!("{trial}, no fault: {why}")))?;
         let mut fired = 0;
         for request in 1..=count {
             for fault in [WireFault::status(500), WireFault::ResetAfter, WireFault::status(429)] {
                 number += 1;
-                let Some(change) = prepared(bench, &trial, number).await? else { continue };
-                let what = format!("{trial:?}, request {request} of {count}, {fault:?}");
+                let what = format!("{trial}, request {request} of {count}, {fault:?}");
+                let Some(change) = prepared(bench, &trial, number).await? else {
+                    return Err(Stop::Inconclusive(format!("{what}: not prepared again")));
+                };
                 fired += fails(bench, &change, request, fault)
                     .await?
                     .map_err(|why| Stop::Fail(format!("{what}: {why}")))?;
             }
         }
         if fired == 0 {
-            return Err(Stop::Inconclusive(format!("{trial:?}: no fault happened")));
+            return Err(Stop::Inconclusive(format!("{trial}: no fault happened")));
         }
         tried += 1;
     }
-    if tried == 0 {
+    if tried == 0 && left.is_empty() {
         return Err(Stop::NotApplicable("no change can be made".into()));
+    }
+    let names = if left.is_empty() { String::new() } else { format!(": {}", left.join(", ")) };
+    bench.note(format!("{tried} changes tried, {} not prepared{names}", left.len()));
+    if tried == 0 {
+        return Err(Stop::Inconclusive("no change could be prepared".into()));
     }
     Ok(())
 }
@@ -177,18 +206,23 @@ async fn prepared(bench: &Bench, trial: &Trial, number: u32) -> Check<Option<Cha
         return Ok(Some(bench.change(None, bench.creation(&user)?)));
     }
     let (one, other) = bench.attributes()?;
-    let account = account(bench, &user, |state| match trial {
-        Trial::Update => {
-            state.attributes.insert(one.clone(), AttributeValue::text("old"));
+    // Whatever a change may take along is there, so that it is seen when it goes.
+    let classes = bench.descriptor().verbs.keys().filter_map(|verb| match verb {
+        Verb::RevokeCredentials(class) if bench.descriptor().supports(*verb) => Some((*class, 3)),
+        _ => None,
+    });
+    let account = account(bench, &user, |state| {
+        state.credentials.extend(classes);
+        match trial {
+            Trial::Update => {
+                state.attributes.insert(one.clone(), AttributeValue::text("old"));
+            }
+            Trial::Transfer => {
+                state.owns =
+                    [format!("budget-{user}"), format!("roadmap-{user}")].map(Into::into).into();
+            }
+            _ => {}
         }
-        Trial::Credentials(class) => {
-            state.credentials.insert(*class, 3);
-        }
-        Trial::Transfer => {
-            state.owns =
-                [format!("budget-{user}"), format!("roadmap-{user}")].map(Into::into).into();
-        }
-        _ => {}
     })
     .await?;
     let op = match trial {

@@ -10,7 +10,7 @@ use jml_core::provider::{
 };
 
 use super::behaviours;
-use crate::conformance::bench::{Bench, Check, Stop, ensure, fail, grant, status};
+use crate::conformance::bench::{Bench, Check, Stop, ensure, fail, grant, person, status};
 use crate::fake::{Hits, Quirk, WireFault};
 
 async fn ids(bench: &Bench, size: Option<u32>) -> Check<Vec<AccountId>> {
@@ -421,6 +421,12 @@ behaviours! {
         match bench.provider().read(&bench.cx(), &target).await {
             Ok(Observation::Present(found)) => ensure!(found.id == account, "`{}`", found.id),
             other => return fail(format!("{other:?}")),
+        }
+        // Somebody of the same name is not them.
+        let target =
+            Target::External { identity: person("nobody-else")?, user_name: state.user_name };
+        if let Ok(Observation::Present(found)) = bench.provider().read(&bench.cx(), &target).await {
+            return fail(format!("`{}` is somebody else's", found.id));
         }
     }
     /// Looking must be safe at any hour.

@@ -99,7 +99,8 @@ impl Google {
         now: DateTime<Utc>,
     ) {
         self.next += 1;
-        let stray = if self.next.is_multiple_of(2) { self.quirks.audit_stray_ms } else { 0 };
+        let stray =
+            if self.activities.len().is_multiple_of(2) { self.quirks.audit_stray_ms } else { 0 };
         let shows = now + TimeDelta::milliseconds(self.quirks.audit_lag_ms + stray);
         let parameters = parameters.iter().map(|(name, text)| (name.to_string(), text.to_string()));
         // In no order.

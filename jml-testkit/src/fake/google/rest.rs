@@ -75,8 +75,9 @@ impl Google {
         }
     }
 
-    /// What went on meanwhile: transfers end.
+    /// What went on meanwhile: transfers end, and whoever was deleted 20 days ago is gone.
     pub fn settle(&mut self, now: DateTime<Utc>) {
+        self.deleted.retain(|_, (_, at)| *at + TimeDelta::days(20) > now);
         let lasts = TimeDelta::milliseconds(self.quirks.transfer_ms);
         for transfer in self.transfers.values_mut() {
             if transfer.status != "inProgress" || transfer.requested + lasts > now {

@@ -234,16 +234,14 @@ impl Google {
         }
         let rows: Vec<(String, Value)> = if query.get("showDeleted").is_some_and(|it| it == "true")
         {
-            let late = now - TimeDelta::days(20);
-            let kept = self.deleted.iter().filter(|(_, (_, at))| *at > late);
-            kept.map(|(id, (user, at))| {
+            let deleted = self.deleted.iter().map(|(id, (user, at))| {
                 let mut shown = self.shown(id, user);
                 if let Value::Object(shown) = &mut shown {
                     shown.insert("deletionTime".into(), time(*at).into());
                 }
                 (id.clone(), shown)
-            })
-            .collect()
+            });
+            deleted.collect()
         } else {
             let wanted = match query.get("query").map(|it| condition(it)) {
                 None => None,
@@ -368,9 +366,9 @@ impl Google {
     }
 
     fn undelete(&mut self, key: &str, now: DateTime<Utc>) -> Response {
-        let Some((user, _)) = self.deleted.remove(key) else { return missing("userKey") };
+        let Some((user, at)) = self.deleted.remove(key) else { return missing("userKey") };
         if self.taken(user.email(), None) {
-            self.deleted.insert(key.to_owned(), (user, DateTime::UNIX_EPOCH));
+            self.deleted.insert(key.to_owned(), (user, at));
             return error(409, "duplicate", "Entity already exists.");
         }
         self.happened_to("UNDELETE_USER", user.email(), now);
