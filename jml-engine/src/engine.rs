@@ -25,7 +25,7 @@ use crate::timeline::{Moment, timeline};
 use crate::view::RunView;
 
 pub use batch::{
-    Batch, Enqueued, Executed, Request, RunReport, Selection, Simulation, Vote, Worked,
+    Batch, Enqueued, Executed, Openings, Request, RunReport, Selection, Simulation, Vote, Worked,
 };
 
 /// Plans and runs lifecycle changes. One per process and journal; clones of its parts may be shared.

@@ -16,8 +16,8 @@ mod watch;
 pub use clock::SystemClock;
 pub use drive::{DriveError, Driven, drive};
 pub use engine::{
-    Batch, Engine, EngineError, Enqueued, Executed, Request, RunReport, Selection, Simulation,
-    Vote, Worked,
+    Batch, Engine, EngineError, Enqueued, Executed, Openings, Request, RunReport, Selection,
+    Simulation, Vote, Worked,
 };
 pub use ports::{People, Ports, Silent};
 pub use watch::Watch;

@@ -11,10 +11,31 @@ use jml_core::policy::Policy;
 use jml_core::provider::{Error, Snapshot};
 use jml_diff::lint::Note;
 use jml_diff::{Ledger, Planned, Verdict, World};
+use serde::{Deserialize, Serialize};
 
 use crate::brake::BrakeReport;
 use crate::drive::Driven;
+use crate::machine::Opening;
 use crate::view::RunView;
+
+/// What opening the runs of a batch takes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Openings {
+    /// The runs to open, in order.
+    pub openings: Vec<Opening>,
+    /// Open runs that nobody wants any more ([`Input::Withdraw`](crate::machine::Input::Withdraw)).
+    pub withdrawn: BTreeSet<RunId>,
+    /// People for whom somebody planned since the batch was prepared. Nothing is opened for them; preparing
+    /// again looks anew.
+    pub overtaken: BTreeSet<IdentityId>,
+}
+
+impl Openings {
+    /// Why a run ends that nobody wants any more.
+    pub const WITHDRAWN: &str = "what it would give is not wanted any more";
+}
 
 /// Whom to plan for.
 #[derive(Clone, Debug)]

@@ -1,7 +1,6 @@
 //! What people do to a run: decisions, and tasks that are done.
 
 use jml_core::approval::Deciders;
-use jml_core::entitlement::EntitlementRef;
 use jml_core::facts::Facts;
 use jml_core::id::{IdentityId, RunId, StepId};
 use jml_core::journal::Fact;
@@ -76,23 +75,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let at = self.ports.clock.now();
         let deciders = Deciders { policy, facts, zones: self.zones.as_ref(), at };
-        let plan = machine.plan().clone();
-        let mut inputs = Vec::new();
-        for (id, gate, state) in machine.open_gates() {
-            let Some(stage) = state.stage_of(gate) else { continue };
-            let covers: Vec<EntitlementRef> =
-                gate.covers.keys().filter_map(|step| plan.steps().get(step)?.gives()).collect();
-            let covers = covers.iter().collect();
-            let subject = &gate.subject.identity;
-            let escalate = stage.rule.escalate.as_ref();
-            let panel = |who| deciders.panel(who, subject, &covers);
-            inputs.push(Input::Seated {
-                gate: id.clone(),
-                stage: state.stage,
-                panel: panel(&stage.rule.approvers),
-                escalated: escalate.map(|rule| panel(&rule.to)).unwrap_or_default(),
-            });
-        }
+        let inputs = machine.seats(&deciders);
         if inputs.is_empty() {
             return Ok(());
         }

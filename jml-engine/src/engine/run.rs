@@ -10,10 +10,12 @@ use jml_core::plan::Rank;
 use jml_core::provider::{Cx, Overlay, snapshot};
 use smol_str::SmolStr;
 
-use super::{Batch, Engine, EngineError, Enqueued, Executed, RunReport, Simulation, Worked, hand};
+use super::{
+    Batch, Engine, EngineError, Enqueued, Executed, Openings, RunReport, Simulation, Worked, hand,
+};
 use crate::brake::Override;
 use crate::drive::{self, drive};
-use crate::machine::{Input, Machine};
+use crate::machine::{Input, Machine, Opening, Overridden};
 use crate::store::MemoryStore;
 
 impl Engine {
@@ -57,59 +59,75 @@ impl Engine {
         batch: Batch,
         by_override: Option<&Override>,
     ) -> Result<(Vec<Machine>, BTreeSet<IdentityId>), EngineError> {
-        let now = self.ports.clock.now();
-        let braked = !batch.brakes.tripped.is_empty();
-        let released = by_override.filter(|o| o.covers(&batch.brakes, now));
-        if braked && released.is_none() {
-            return Err(EngineError::Braked(batch.brakes));
-        }
-        let mut plans: Vec<_> = batch.planned.into_iter().filter_map(|p| p.plan).collect();
-        plans.sort_by_key(|plan| {
-            let contains = plan.steps().values().any(|step| step.rank == Rank::Contain);
-            (!contains, plan.header().identity.clone())
-        });
         let claim = self.ports.journal.claim("planner").await?.ok_or(EngineError::Busy)?;
-        let history = self.history.lock().await.refresh(self.ports.journal.as_ref()).await?;
-        for run in batch.withdrawn.values().flatten() {
-            let why = SmolStr::new("what it would give is not wanted any more");
+        let Openings { openings, withdrawn, overtaken } = self.openings(batch, by_override).await?;
+        for run in &withdrawn {
+            let why = SmolStr::new(Openings::WITHDRAWN);
             match self.with_run(run, Input::Withdraw { why }).await {
                 Err(error) if error.is_overtaken() => {}
                 other => drop(other?),
             }
         }
         let mut machines = Vec::new();
-        let mut overtaken = BTreeSet::new();
-        for plan in plans {
-            let identity = &plan.header().identity;
-            if history.last_plan.get(identity) != plan.header().parent.as_ref() {
-                // Somebody planned for this person since; which of the two plans is right, only a new
-                // look can tell.
-                overtaken.insert(identity.clone());
-                continue;
+        for opening in openings {
+            for run in &opening.supersedes {
+                self.with_run(run, Input::Supersede { by: *opening.plan.id() }).await?;
             }
-            for open in history.open.get(identity).into_iter().flatten() {
-                if !open.only_tasks {
-                    let input = Input::Supersede { by: *plan.id() };
-                    self.with_run(&open.run, input).await?;
-                }
-            }
-            let limits = self.ports.limits();
-            let mut machine = Machine::start(plan, RunMode::Executed, limits, now)?;
-            if let Some(o) = released.filter(|_| braked) {
-                let (batch, by, why) = (o.batch, o.by.clone(), SmolStr::new(&o.why));
-                hand(&mut machine, now, Input::Overridden { batch, by, why })?;
-            }
-            let identity = machine.plan().header().identity.clone();
-            let gates: Vec<_> = machine.plan().gates().clone().into_iter().collect();
-            for (gate, what) in gates {
-                let decisions = history.kept(&identity, &what);
-                hand(&mut machine, now, Input::Kept { gate, decisions })?;
-            }
+            let mut machine = opening.start(self.ports.limits(), self.ports.clock.now())?;
             drive::open(&mut machine, &self.ports).await?;
             machines.push(machine);
         }
         drop(claim);
         Ok((machines, overtaken))
+    }
+
+    /// What opening the runs of a batch takes, as data, for whoever has runs driven elsewhere. Nothing is
+    /// opened here. In the order in which they should be: those that contain somebody first.
+    ///
+    /// Only one process may open runs at a time; whoever calls this sees to it.
+    ///
+    /// # Errors
+    /// [`EngineError::Braked`] when a brake tripped and no override covers exactly this batch; or the journal's.
+    pub async fn openings(
+        &self,
+        batch: Batch,
+        by_override: Option<&Override>,
+    ) -> Result<Openings, EngineError> {
+        let now = self.ports.clock.now();
+        let braked = !batch.brakes.tripped.is_empty();
+        let released = by_override.filter(|o| o.covers(&batch.brakes, now));
+        if braked && released.is_none() {
+            return Err(EngineError::Braked(batch.brakes));
+        }
+        let overridden = released.filter(|_| braked).map(|o| {
+            let (batch, by, why) = (o.batch, o.by.clone(), SmolStr::new(&o.why));
+            Overridden { batch, by, why }
+        });
+        let mut plans: Vec<_> = batch.planned.into_iter().filter_map(|p| p.plan).collect();
+        plans.sort_by_key(|plan| {
+            let contains = plan.steps().values().any(|step| step.rank == Rank::Contain);
+            (!contains, plan.header().identity.clone())
+        });
+        let history = self.history.lock().await.refresh(self.ports.journal.as_ref()).await?;
+        let withdrawn = batch.withdrawn.into_values().flatten().collect();
+        let mut all = Openings { openings: Vec::new(), withdrawn, overtaken: BTreeSet::new() };
+        for plan in plans {
+            let identity = &plan.header().identity;
+            if history.last_plan.get(identity) != plan.header().parent.as_ref() {
+                // Somebody planned for this person since; which of the two plans is right, only a new
+                // look can tell.
+                all.overtaken.insert(identity.clone());
+                continue;
+            }
+            let open = history.open.get(identity).into_iter().flatten();
+            let supersedes = open.filter(|it| !it.only_tasks).map(|it| it.run.clone()).collect();
+            let gates = plan.gates().iter();
+            let kept = gates.map(|(id, gate)| (id.clone(), history.kept(identity, gate)));
+            let kept = kept.filter(|(_, decisions)| !decisions.is_empty()).collect();
+            let overridden = overridden.clone();
+            all.openings.push(Opening { kept, supersedes, overridden, plan });
+        }
+        Ok(all)
     }
 
     /// Runs the plans of a batch over copies of the targets. No target is written to, no journal kept, nobody

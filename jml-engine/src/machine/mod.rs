@@ -14,23 +14,27 @@
 mod decide;
 mod fold;
 mod gates;
+mod opening;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jml_core::approval::{Panel, Standing};
+use jml_core::approval::{Deciders, Panel, Standing};
 use jml_core::canon::CanonError;
 use jml_core::digest::Digest;
+use jml_core::entitlement::EntitlementRef;
 use jml_core::id::{AccountId, GateId, IdentityId, ProviderId, RunId, StepId};
 use jml_core::journal::{Actor, Decision, Entry, Fact, JOURNAL_FORMAT, RunMode, RunOutcome};
 use jml_core::plan::{Gate, Notice, Plan, Step, TaskStep};
 use jml_core::provider::{
     Change, Error, Observation, Outcome, PendingRef, Result as ProviderResult, Target,
 };
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 pub use fold::ReplayError;
+pub use opening::{Opening, Overridden};
 pub use state::{GateState, StepEnd, StepState};
 
 /// What the machine wants done.
@@ -188,7 +192,8 @@ pub enum Input {
 }
 
 /// An approval that was given in an earlier run for the same changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct KeptDecision {
     /// At which stage, from 0.
@@ -367,6 +372,29 @@ impl Machine {
         let alive = self.closed.is_none() && self.closing.is_none();
         let open = self.gates.iter().filter(move |(_, state)| state.is_open() && alive);
         open.filter_map(|(id, state)| Some((id, self.plan.gates().get(id)?, state)))
+    }
+
+    /// Who may decide, as of now, at every gate that waits: to be handed in before a decision is, so that
+    /// somebody who left meanwhile decides nothing.
+    #[must_use]
+    pub fn seats(&self, deciders: &Deciders<'_>) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for (id, gate, state) in self.open_gates() {
+            let Some(stage) = state.stage_of(gate) else { continue };
+            let steps = gate.covers.keys().filter_map(|step| self.plan.steps().get(step));
+            let covers: Vec<EntitlementRef> = steps.filter_map(Step::gives).collect();
+            let covers = covers.iter().collect();
+            let subject = &gate.subject.identity;
+            let escalate = stage.rule.escalate.as_ref();
+            let panel = |who| deciders.panel(who, subject, &covers);
+            inputs.push(Input::Seated {
+                gate: id.clone(),
+                stage: state.stage,
+                panel: panel(&stage.rule.approvers),
+                escalated: escalate.map(|rule| panel(&rule.to)).unwrap_or_default(),
+            });
+        }
+        inputs
     }
 
     /// Somebody who may decide at a gate now and has not; for simulations.
