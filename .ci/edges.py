@@ -2,7 +2,7 @@
 import subprocess
 import sys
 
-OURS = {"jml-core", "jml-diff", "jml-evidence", "jml-engine", "jml-connectors", "jml-connector-csv",
+OURS = {"jml-core", "jml-diff", "jml-evidence", "jml-engine", "jml-engine-restate", "jml-connectors", "jml-connector-csv",
         "jml-connector-kit", "jml-connector-local", "jml-connector-okta",
         "jml-connector-entra", "jml-connector-google", "jml-connector-jumpcloud", "jml-connector-scim", "jml-testkit"}
 RUNTIME = {"tokio", "reqwest", "hyper", "async-std", "smol"}
@@ -12,6 +12,8 @@ RULES = {
     "jml-diff": ({"jml-core"}, RUNTIME | {"futures", "rusqlite", "clap"}),
     "jml-evidence": ({"jml-core"}, RUNTIME | {"rusqlite", "clap"}),
     "jml-engine": ({"jml-core", "jml-diff", "jml-evidence"}, RUNTIME | {"clap"}),
+    # A host of the machine. The SDK brings a runtime and a server.
+    "jml-engine-restate": ({"jml-core", "jml-diff", "jml-evidence", "jml-engine"}, {"clap", "reqwest"}),
     "jml-connectors": ({"jml-core", "jml-connector-csv", "jml-connector-local"}, {"clap"}),
     # No connector knows another one, or an engine; what they share is in the kit.
     "jml-connector-entra": ({"jml-core", "jml-connector-kit"}, {"clap", "rusqlite"}),

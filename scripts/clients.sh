@@ -18,7 +18,8 @@ install)
   fi
   ;;
 check)
-  cargo build --quiet -p jml-examples --example fakes
+  # With the features that the tests of the workspace are built with.
+  cargo build --quiet --workspace --example fakes
   target=${CARGO_TARGET_DIR:-$here/../target}
   mkfifo "$folder/hold.$$"
   "$target/debug/examples/fakes" <"$folder/hold.$$" >"$folder/fakes.json" &

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
 mod company;
+mod work;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,8 +37,8 @@ fn worker() {
     let Ok(database) = std::env::var("JML_WORKER_DATABASE") else { return };
     let folder = std::env::var("JML_WORKER_FOLDER").unwrap();
     runtime().block_on(async {
-        let engine = company::engine(&database, Path::new(&folder)).await.unwrap();
-        company::work(&engine).await.unwrap();
+        let engine = work::engine(&database, Path::new(&folder)).await.unwrap();
+        work::work(&engine).await.unwrap();
     });
 }
 
@@ -55,8 +56,8 @@ fn every_run_closes_once_however_often_a_worker_is_killed() {
             tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         client.batch_execute(&format!("CREATE SCHEMA {schema}")).await.unwrap();
-        let engine = company::engine(&database, folder.path()).await.unwrap();
-        let opened = company::plan(&engine, RUNS).await.unwrap();
+        let engine = work::engine(&database, folder.path()).await.unwrap();
+        let opened = work::plan(&engine, RUNS).await.unwrap();
         assert_eq!(opened.runs.len(), RUNS as usize);
 
         let mut steady = spawn(&database, folder.path());

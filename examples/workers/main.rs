@@ -12,10 +12,12 @@
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 mod company;
+mod work;
 
 use std::path::PathBuf;
 
-use company::{Failure, engine, plan, work};
+use company::Failure;
+use work::{engine, plan, work};
 
 fn main() -> Result<(), Failure> {
     let mut words = std::env::args().skip(1);
