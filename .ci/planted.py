@@ -25,19 +25,25 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Seconds for the tests of one connector.
 LIMIT = 300
 MACHINE = "jml-engine/src/machine/"
+# What it is, where, the text before and after. `PLANTED` is true while the bug is asked for, so that one build
+# holds all of them.
 BUGS = [
     ("ignore durability", "jml-engine/src/drive.rs",
-     ".map_err(|source| DriveError::Journal { run: run.clone(), source })?;", ".unwrap_or_default();"),
+     "stored.map_err(|source| DriveError::Journal { run: run.clone(), source })?;",
+     "if !PLANTED { stored.map_err(|source| DriveError::Journal { run: run.clone(), source })?; }"),
     ("assume in-flight success", MACHINE + "state.rs",
      "*self = Self::Backoff { attempt, retry_at, doubt: true, parked: false };",
-     "let _ = (attempt, retry_at); *self = Self::Ended(StepEnd::Verified { already: false });"),
+     "*self = if PLANTED { Self::Ended(StepEnd::Verified { already: false }) } "
+     "else { Self::Backoff { attempt, retry_at, doubt: true, parked: false } };"),
     ("apply before record", MACHINE + "decide.rs",
      "self.note(now, Actor::Engine, Fact::Intended { step: step_id, attempt, key });",
-     "self.note(now, Actor::Engine, Fact::Intended { step: step_id, attempt, key }); self.send(id, attempt);"),
+     "self.note(now, Actor::Engine, Fact::Intended { step: step_id, attempt, key }); "
+     "if PLANTED { self.send(id, attempt); }"),
     ("skip read-back", MACHINE + "decide.rs",
-     "if satisfied {\n            let account", "if satisfied && !state.doubt() {\n            let account"),
+     "if satisfied {\n            let account", "if satisfied && !(PLANTED && state.doubt()) {\n            let account"),
     ("count a crash as an attempt", MACHINE + "state.rs",
-     "let attempt = attempt.saturating_sub(1);", ""),
+     "let attempt = attempt.saturating_sub(1);",
+     "let attempt = if PLANTED { attempt } else { attempt.saturating_sub(1) };"),
 ]
 # By connector: what it is, where, and the text before and after.
 CONNECTORS = {
@@ -125,31 +131,29 @@ def planted(copy, name, path, good, bad):
 
 
 def engine():
-    """The names of the bugs that nothing catches."""
+    """The names of the bugs that nothing catches. All are built at once, and asked for one at a time."""
     escaped = []
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "copy"
         for name in tracked():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
+        for name, path, good, bad in BUGS:
+            asked = f'std::env::var("JML_PLANTED").is_ok_and(|it| it == "{name}")'
+            planted(copy, name, path, good, bad.replace("PLANTED", asked))
 
-        def test():
-            env = dict(os.environ, CARGO_TARGET_DIR=str(ROOT / "target" / "planted"))
+        def test(bug):
+            env = dict(os.environ, CARGO_TARGET_DIR=str(ROOT / "target" / "planted"), JML_PLANTED=bug)
             what = ["cargo", "test", "--quiet", "-p", "jml-engine", "--test", "it", "crash::"]
             return subprocess.run(what, cwd=copy, env=env, capture_output=True, text=True)
 
-        calm = test()
+        calm = test("none")
         if calm.returncode != 0:
             print(calm.stdout[-2000:], calm.stderr[-2000:], file=sys.stderr)
             sys.exit("without a planted bug, the tests fail")
-        for name, path, good, bad in BUGS:
-            text = planted(copy, name, path, good, bad)
-            run = test()
-            (copy / path).write_text(text)
+        for name, *_ in BUGS:
+            run = test(name)
             caught = run.returncode != 0 and "test result: FAILED" in run.stdout
-            if run.returncode != 0 and not caught:
-                print(run.stderr[-2000:], file=sys.stderr)
-                sys.exit(f"{name}: the planted bug does not compile")
             print(f"{name}: {'caught' if caught else 'ESCAPED'}", flush=True)
             if not caught:
                 escaped.append(name)

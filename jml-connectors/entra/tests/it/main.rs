@@ -3,9 +3,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test may stop"
 )]
 
 mod life;
+mod special;
 mod suite;
 mod world;

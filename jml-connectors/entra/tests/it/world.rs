@@ -103,7 +103,7 @@ pub(crate) fn world(documents: Option<&Documents>) -> World {
 }
 
 /// Another administrator.
-struct Door(Fake<Api>);
+pub(crate) struct Door(pub(crate) Fake<Api>);
 
 const NAMES: [(&str, &str); 6] = [
     ("display_name", "displayName"),

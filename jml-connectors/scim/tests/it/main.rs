@@ -11,5 +11,6 @@
 
 mod life;
 mod servers;
+mod special;
 mod suite;
 mod world;

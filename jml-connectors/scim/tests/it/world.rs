@@ -110,7 +110,7 @@ pub(crate) fn world(how: (Quirks, Capabilities), documents: Option<&Documents>) 
 }
 
 /// Another administrator, and whether the connector shows versions.
-struct Door(Fake<Api>, Arc<ManualClock>, bool);
+pub(crate) struct Door(pub(crate) Fake<Api>, pub(crate) Arc<ManualClock>, pub(crate) bool);
 
 const NAMES: [(&str, &str); 6] = [
     ("given_name", "/name/givenName"),
