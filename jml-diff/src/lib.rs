@@ -7,6 +7,7 @@ mod ledger;
 pub mod lint;
 pub mod mine;
 mod plan;
+pub mod population;
 mod world;
 
 pub use correlate::{Correlator, LinkedBy, Match};

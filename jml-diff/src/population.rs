@@ -1,0 +1,5 @@
+//! Everybody at once.
+pub mod flat;
+mod deltas;
+mod edit;
+mod stamp;
