@@ -49,9 +49,7 @@ impl Shift {
         self.marked
     }
 
-    fn new(person: u32, id: u32, held: &[u32], claimed: bool) -> Self {
-        let found = held.binary_search_by_key(&id, |marked| marked & ID).ok();
-        let marked = found.and_then(|at| held.get(at)).copied();
+    fn new(person: u32, id: u32, marked: Option<u32>, claimed: bool) -> Self {
         Self { person, marked: marked.unwrap_or(id), held: marked.is_some(), claimed }
     }
 }
@@ -90,6 +88,58 @@ impl Index {
                 _ => {}
             }
         }
+    }
+}
+
+/// People at a time.
+const BLOCK: usize = 32;
+
+/// In place of a held id.
+const NOT_HELD: u32 = u32::MAX;
+
+/// An id as it stands in a held row, mark included, or [`NOT_HELD`].
+fn find(row: &[u32], id: u32) -> u32 {
+    // Counted, not searched: the loads of a short row then do not wait for each other.
+    let place = if row.len() < 512 {
+        row.iter().map(|marked| usize::from(marked & ID < id)).sum()
+    } else {
+        row.partition_point(|marked| marked & ID < id)
+    };
+    let marked = row.get(place).copied().unwrap_or(NOT_HELD);
+    if marked & ID == id { marked } else { NOT_HELD }
+}
+
+/// Which of the changed entitlements each other template gives, found out when it is met.
+struct Others<'a> {
+    flat: &'a Flat,
+    changes: &'a [(u32, bool)],
+    /// Of each template: what it gives, one bit for each change; the top bit once that is known.
+    given: Vec<u64>,
+}
+
+impl<'a> Others<'a> {
+    /// Changes at a time.
+    const MOST: usize = 63;
+    const KNOWN: u64 = 1 << 63;
+
+    fn new(flat: &'a Flat, template: u32, changes: &'a [(u32, bool)]) -> Self {
+        let mut given = vec![0; flat.templates.len()];
+        if let Some(itself) = given.get_mut(template as usize) {
+            *itself = Self::KNOWN;
+        }
+        Self { flat, changes, given }
+    }
+
+    fn given(&mut self, template: u32) -> u64 {
+        let Some(given) = self.given.get_mut(template as usize) else { return 0 };
+        if *given == 0 {
+            let row = self.flat.template(template);
+            let bit = |(number, (id, _)): (usize, &(u32, bool))| {
+                u64::from(row.binary_search(id).is_ok()) << number
+            };
+            *given = self.changes.iter().enumerate().map(bit).fold(Self::KNOWN, |a, b| a | b);
+        }
+        *given
     }
 }
 
@@ -142,22 +192,64 @@ impl Flat {
         };
         let people = index.people(template);
         let mut edited = Edited { affected: people.len(), shifts: Vec::new() };
-        let mut cursor = Cursor::default();
-        for person in people {
-            self.outdate(*person);
-            let (own, _) = self.own_from(*person, &mut cursor);
-            for (id, claimed) in &changes {
-                let by = |other: u32| {
-                    other != template && self.template(other).binary_search(id).is_ok()
-                };
-                // Somebody else still gives it, or gave it already.
-                if own.binary_search(id).is_ok() || self.templates_of(*person).any(by) {
-                    continue;
-                }
-                edited.shifts.push(Shift::new(*person, *id, self.held(*person), *claimed));
-            }
+        edited.shifts.reserve(people.len().saturating_mul(changes.len()).min(1 << 20));
+        people.iter().for_each(|person| self.outdate(*person));
+        for some in changes.chunks(Others::MOST) {
+            self.shift(people, template, some, &mut edited.shifts);
+        }
+        if changes.len() > Others::MOST {
+            edited.shifts.sort_unstable_by_key(|shift| (shift.person, shift.entitlement()));
         }
         Ok(edited)
+    }
+
+    /// The claims of people that come or go by changes of a template, in the order of people.
+    fn shift(
+        &self,
+        people: &[u32],
+        template: u32,
+        changes: &[(u32, bool)],
+        shifts: &mut Vec<Shift>,
+    ) {
+        let mut others = Others::new(self, template, changes);
+        let mut cursor = Cursor::default();
+        // Step by step for many people, because one person's rows are far from the next one's: no step waits
+        // for what the one before it loaded, so the memory works on many at a time.
+        let mut places = [0; BLOCK];
+        let mut given = [0_u64; BLOCK];
+        let mut rows = [const { &[] as &[u32] }; BLOCK];
+        let mut found = vec![[NOT_HELD; BLOCK]; changes.len()];
+        for block in people.chunks(BLOCK) {
+            for (place, person) in places.iter_mut().zip(block) {
+                *place = self.list_start(*person);
+            }
+            for (given, place) in given.iter_mut().zip(&places) {
+                *given = u64::from(self.list_first(*place));
+            }
+            for (given, place) in given.iter_mut().zip(&places) {
+                let list = self.list_from(*place).iter().map(|other| other & ID);
+                *given = list.fold(0, |sum, other| sum | others.given(other));
+            }
+            for (row, person) in rows.iter_mut().zip(block) {
+                *row = self.held(*person);
+            }
+            for (found, (id, _)) in found.iter_mut().zip(changes) {
+                for (found, row) in found.iter_mut().zip(&rows) {
+                    *found = find(row, *id);
+                }
+            }
+            for (at, person) in block.iter().enumerate() {
+                let given = given.get(at).copied().unwrap_or_default();
+                let (own, _) = self.own_from(*person, &mut cursor);
+                for (number, ((id, claimed), found)) in changes.iter().zip(&found).enumerate() {
+                    // Something else still gives it, or gave it already.
+                    if given >> number & 1 == 0 && own.binary_search(id).is_err() {
+                        let marked = found.get(at).copied().filter(|it| *it != NOT_HELD);
+                        shifts.push(Shift::new(*person, *id, marked, *claimed));
+                    }
+                }
+            }
+        }
     }
 
     /// Adds a template that nobody has yet and gives back its number.
@@ -194,7 +286,10 @@ impl Flat {
         let mut shifts = Vec::new();
         for (ids, others, claimed) in [(&before, &after, false), (&after, &before, true)] {
             let fresh = ids.iter().filter(|id| others.binary_search(id).is_err());
-            shifts.extend(fresh.map(|id| Shift::new(person, *id, held, claimed)));
+            shifts.extend(fresh.map(|id| {
+                let marked = Some(find(held, *id)).filter(|marked| *marked != NOT_HELD);
+                Shift::new(person, *id, marked, claimed)
+            }));
         }
         Ok(shifts)
     }

@@ -567,16 +567,30 @@ impl Flat {
 
     /// The list of templates that a person's word leads to.
     fn list_of(&self, word: u32) -> &[u32] {
+        self.list_from(self.list_place(word))
+    }
+
+    fn list_place(&self, word: u32) -> u32 {
         let place = word & PLACE;
-        if place == PLACE {
-            return &[];
+        if word & SHARED == 0 || place == PLACE {
+            return place;
         }
-        let start = if word & SHARED == 0 {
-            Some(place)
-        } else {
-            self.shared.get(place as usize).map(|shared| shared.set)
-        };
-        start.map_or(&[], |start| Self::until_end(&self.sets, start))
+        self.shared.get(place as usize).map_or(PLACE, |shared| shared.set)
+    }
+
+    /// Where a person's list of templates is.
+    pub(super) fn list_start(&self, person: u32) -> u32 {
+        self.list_place(self.people.get(person as usize).copied().unwrap_or(PLACE))
+    }
+
+    /// The first entry of a list.
+    pub(super) fn list_first(&self, place: u32) -> u32 {
+        self.sets.get(place as usize).copied().unwrap_or_default()
+    }
+
+    /// A list of templates. The last one is marked.
+    pub(super) fn list_from(&self, place: u32) -> &[u32] {
+        if place == PLACE { &[] } else { Self::until_end(&self.sets, place) }
     }
 
     fn until_end(sets: &[u32], start: u32) -> &[u32] {
