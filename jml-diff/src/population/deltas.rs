@@ -214,9 +214,8 @@ impl Deltas {
     /// Bytes that the answer takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let part = |part: &Part| {
-            part.records.capacity() * size_of::<Record>() + part.lines.capacity() * 4
-        };
+        let part =
+            |part: &Part| part.records.capacity() * size_of::<Record>() + part.lines.capacity() * 4;
         self.parts.iter().map(part).sum()
     }
 
@@ -301,6 +300,15 @@ impl Deltas {
             self.totals.add(&after.lists());
             self.newer.insert(person, after);
         }
+    }
+
+    /// Takes a person out who is not done here any more, and what they keep.
+    pub(super) fn forget(&mut self, person: u32, keeps: u64) {
+        let nothing = Patched::default();
+        let before = Patched::of(&self.lists(person));
+        self.totals.take(&before.lists());
+        self.totals.keeps = self.totals.keeps.saturating_sub(keeps);
+        self.newer.insert(person, nothing);
     }
 
     /// Empties the answer and gives as many parts as are asked for.

@@ -79,14 +79,13 @@ impl Index {
     }
 
     fn set(&mut self, template: u32, person: u32, has: bool) {
-        if let Some(list) = self.people.get_mut(template as usize) {
-            match (list.binary_search(&person), has) {
-                (Err(place), true) => list.insert(place, person),
-                (Ok(place), false) => {
-                    list.remove(place);
-                }
-                _ => {}
+        let Some(list) = self.people.get_mut(template as usize) else { return };
+        match (list.binary_search(&person), has) {
+            (Err(place), true) => list.insert(place, person),
+            (Ok(place), false) => {
+                list.remove(place);
             }
+            _ => {}
         }
     }
 }
@@ -96,6 +95,12 @@ const BLOCK: usize = 32;
 
 /// In place of a held id.
 const NOT_HELD: u32 = u32::MAX;
+
+/// An id as it stands in a held row, mark included; without a mark if it is not in it.
+pub(super) fn mark(row: &[u32], id: u32) -> u32 {
+    let found = find(row, id);
+    if found == NOT_HELD { id } else { found }
+}
 
 /// An id as it stands in a held row, mark included, or [`NOT_HELD`].
 fn find(row: &[u32], id: u32) -> u32 {
@@ -256,7 +261,11 @@ impl Flat {
     ///
     /// # Errors
     /// [`FlatError`] for an entitlement that there is not, or too many templates.
-    pub fn add_template(&mut self, index: &mut Index, entitlements: &[u32]) -> Result<u32, FlatError> {
+    pub fn add_template(
+        &mut self,
+        index: &mut Index,
+        entitlements: &[u32],
+    ) -> Result<u32, FlatError> {
         let row = self.row(entitlements)?;
         let number = u32::try_from(self.templates.len()).ok().filter(|number| *number < ID);
         let number = number.ok_or(FlatError::TooMany { what: "templates" })?;

@@ -27,10 +27,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use super::deltas::Part;
 pub use super::deltas::{Deltas, Difference, Totals};
+pub(super) use super::edit::mark;
 pub use super::edit::{Edited, Index, Shift};
 pub use super::stamp::Stamp;
-use super::deltas::Part;
 use super::stamp::same;
 use std::hash::BuildHasher;
 
@@ -45,6 +46,8 @@ const SHARED: u32 = 1 << 31;
 const OWN: u32 = 1 << 30;
 /// Where the person's templates begin, or the number of the shared row.
 const PLACE: u32 = OWN - 1;
+/// In the place of a list: the person is not done here.
+const APART: u32 = PLACE - 1;
 /// In a list of templates: the last one.
 const END: u32 = 1 << 31;
 /// A row that a template edit made wrong.
@@ -260,6 +263,10 @@ impl Builder {
         Ok(person)
     }
 
+    pub(super) fn row_of(&self, template: u32) -> &[u32] {
+        self.flat.template(template)
+    }
+
     /// The number of a set of templates, each distinct one kept once. [`PLACE`] for the empty one.
     fn set(&mut self, templates: &[u32]) -> Result<u32, FlatError> {
         let list = self.flat.list(templates)?;
@@ -285,8 +292,8 @@ impl Builder {
                 Ok(number)
             }
             Entry::Vacant(vacant) => {
-                let number = index(self.distinct.len(), PLACE - 1, "sets of templates")?;
-                let start = index(self.flat.sets.len(), PLACE - 1, "sets of templates")?;
+                let number = index(self.distinct.len(), APART - 1, "sets of templates")?;
+                let start = index(self.flat.sets.len(), APART - 1, "sets of templates")?;
                 vacant.insert(number);
                 self.distinct.push((start, 1));
                 self.flat.sets.extend_from_slice(&list);
@@ -455,7 +462,10 @@ impl Flat {
         if let Some(bits) = self.fates.get_mut(entitlement as usize) {
             *bits = fate.bits();
         }
-        self.free &= fate == Fate::default();
+        self.free = match fate == Fate::default() {
+            true => self.free || self.fates.iter().all(|bits| *bits == 0),
+            false => false,
+        };
         Ok(())
     }
 
@@ -526,6 +536,9 @@ impl Flat {
         held: &[u32],
         part: &mut Part,
     ) {
+        if word == APART {
+            return;
+        }
         let own = if word & OWN == 0 { &[] } else { self.own.of(person, &mut cursor.0).0 };
         let shared = if word & SHARED == 0 { None } else { self.shared_row(word) };
         let (missing, surplus) = match shared {
@@ -572,7 +585,10 @@ impl Flat {
 
     fn list_place(&self, word: u32) -> u32 {
         let place = word & PLACE;
-        if word & SHARED == 0 || place == PLACE {
+        if place >= APART {
+            return PLACE;
+        }
+        if word & SHARED == 0 {
             return place;
         }
         self.shared.get(place as usize).map_or(PLACE, |shared| shared.set)
@@ -676,7 +692,7 @@ impl Flat {
         let place = if list.is_empty() {
             PLACE
         } else {
-            index(self.sets.len(), PLACE - 1, "sets of templates")?
+            index(self.sets.len(), APART - 1, "sets of templates")?
         };
         self.sets.extend_from_slice(&list);
         let owns = if ids.is_empty() { 0 } else { OWN };
@@ -685,6 +701,13 @@ impl Flat {
         }
         self.own.changed.insert(person, (ids, reasons));
         Ok(())
+    }
+
+    /// Leaves a person out of every walk from now on.
+    pub(super) fn set_apart(&mut self, person: u32) {
+        if let Some(word) = self.people.get_mut(person as usize) {
+            *word = APART;
+        }
     }
 
     fn shrink(&mut self) {
