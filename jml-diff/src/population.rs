@@ -23,7 +23,7 @@ pub mod flat;
 mod stamp;
 mod update;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use hashbrown::HashMap;
@@ -84,6 +84,8 @@ pub struct Population<'a> {
     index: Option<Index>,
     /// What accounts of plain people need.
     accounts: BTreeMap<u32, Vec<AccountLine>>,
+    /// Plain people who are gone.
+    gone: BTreeSet<u32>,
     odd: BTreeMap<u32, Box<Desired>>,
 }
 
@@ -121,7 +123,7 @@ impl<'a> Population<'a> {
         let mut reasons = Reasons::default();
         let (mut templates, mut known) = (Vec::new(), Known::default());
         let mut people: Vec<IdentityId> = Vec::new();
-        let (mut accounts, mut odd) = (BTreeMap::new(), BTreeMap::new());
+        let (mut accounts, mut gone, mut odd) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         let mut held = Vec::new();
         for desired in everybody {
             if people.last().is_some_and(|last| last >= &desired.identity) {
@@ -156,6 +158,9 @@ impl<'a> Population<'a> {
             if !plain.lines.is_empty() {
                 accounts.insert(person, plain.lines);
             }
+            if plain.gone {
+                gone.insert(person);
+            }
         }
         let (flat, index) = (builder.finish(), None);
         Ok(Self {
@@ -171,6 +176,7 @@ impl<'a> Population<'a> {
             flat,
             index,
             accounts,
+            gone,
             odd,
         })
     }
@@ -256,7 +262,7 @@ impl<'a> Population<'a> {
         }
         let accounts = self.accounts.get(&person).cloned().unwrap_or_default();
         let (access, waits) = Default::default();
-        let gone = false;
+        let gone = self.gone.contains(&person);
         let mut out = Delta { identity: identity.clone(), gone, accounts, access, waits };
         let mut all = self.flat.desired(person);
         all.extend(self.flat.held(person).iter().map(|marked| marked & ID));

@@ -19,6 +19,8 @@ use crate::world::World;
 pub(crate) struct Plain<'a> {
     /// What the accounts need.
     pub(crate) lines: Vec<AccountLine>,
+    /// Whether the person is gone. Then there is no account.
+    pub(crate) gone: bool,
     /// The one account on each provider, by provider.
     pub(crate) accounts: Vec<(&'a AccountRef, &'a AccountState)>,
 }
@@ -72,7 +74,7 @@ pub(crate) fn plain<'a>(
     }
     let mut lines = work.out.accounts;
     lines.sort();
-    Some(Plain { lines, accounts })
+    Some(Plain { lines, gone: is_gone(desired), accounts })
 }
 
 /// What [`delta`](super::delta) says about one entitlement of a plain person, or what has to wait.

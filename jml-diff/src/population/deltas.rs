@@ -259,10 +259,7 @@ impl Deltas {
         if let Some(newer) = self.newer.get(&person) {
             return newer.lists();
         }
-        let place = self.parts.partition_point(|part| {
-            part.records.last().is_none_or(|record| record.person < person)
-        });
-        let found = self.parts.get(place..).unwrap_or_default().iter().find_map(|part| {
+        let found = self.parts.iter().find_map(|part| {
             let at = part.records.binary_search_by_key(&person, |record| record.person).ok()?;
             Some(part.lists(part.records.get(at)?))
         });

@@ -73,6 +73,7 @@ impl<'a> Population<'a> {
                     self.flat.reassign(&mut index, person, &[], &[])?;
                     self.flat.set_apart(person);
                     self.accounts.remove(&person);
+                    self.gone.remove(&person);
                 }
                 self.odd.insert(person, Box::new(desired));
                 continue;
@@ -95,6 +96,11 @@ impl<'a> Population<'a> {
             updated.shifts += shifts.len();
             if !rewalk {
                 answer.flat.patch(&self.flat, &shifts);
+            }
+            if plain.gone {
+                self.gone.insert(person);
+            } else {
+                self.gone.remove(&person);
             }
             if plain.lines.is_empty() {
                 self.accounts.remove(&person);
