@@ -20,6 +20,7 @@ mod catalogue;
 mod deltas;
 mod edit;
 pub mod flat;
+mod names;
 mod stamp;
 mod update;
 

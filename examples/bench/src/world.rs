@@ -10,9 +10,6 @@ const JOBS: Kind = Kind { first: 101, count: 1_500, size: 24 };
 const PROJECTS: Kind = Kind { first: 1_601, count: 400, size: 10 };
 /// Rules over attributes, matched already.
 const RULES: Kind = Kind { first: 2_001, count: 300, size: 9 };
-/// Templates in all.
-pub(crate) const TEMPLATES: u32 = 2_301;
-
 /// The templates of one sort.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
@@ -22,12 +19,8 @@ pub(crate) struct Kind {
 }
 
 /// Whose edits are measured.
-pub(crate) const EDITED: [(&str, Kind); 4] = [
-    ("job", JOBS),
-    ("project", PROJECTS),
-    ("department", DEPARTMENTS),
-    ("base", BASE),
-];
+pub(crate) const EDITED: [(&str, Kind); 4] =
+    [("job", JOBS), ("project", PROJECTS), ("department", DEPARTMENTS), ("base", BASE)];
 
 /// SplitMix64: small, and the same on every machine.
 pub(crate) struct Dice(u64);
@@ -74,6 +67,7 @@ pub(crate) struct Person {
 impl World {
     pub(crate) fn new() -> Self {
         let mut templates = Vec::new();
+        // 2,301 in all.
         for kind in [BASE, DEPARTMENTS, LOCATIONS, JOBS, PROJECTS, RULES] {
             for number in kind.first..kind.first + kind.count {
                 let mut dice = Dice::new(u64::from(number) | 1 << 40);
@@ -82,7 +76,7 @@ impl World {
                     _ if kind.count == 1 => kind.size,
                     0..60 => kind.size / 2 + dice.below(kind.size / 2),
                     60..98 => kind.size + dice.below(kind.size),
-                    _ => kind.size * 3 + dice.below(kind.size * 12),
+                    _ => kind.size * 3 + dice.below(kind.size * 11),
                 };
                 let mut row: Vec<u32> = (0..size).map(|_| dice.below(ENTITLEMENTS)).collect();
                 row.sort_unstable();
@@ -127,7 +121,9 @@ impl World {
             }
         }
         for template in &before {
-            held.extend_from_slice(self.templates.get(*template as usize).map_or(&[], Vec::as_slice));
+            held.extend_from_slice(
+                self.templates.get(*template as usize).map_or(&[], Vec::as_slice),
+            );
         }
         held.extend_from_slice(own);
         held.sort_unstable();

@@ -30,6 +30,7 @@ use hashbrown::hash_table::Entry;
 use super::deltas::Part;
 pub use super::deltas::{Deltas, Difference, Totals};
 pub(super) use super::edit::mark;
+pub use super::names::Names;
 pub use super::edit::{Edited, Index, Shift};
 pub use super::stamp::Stamp;
 use super::stamp::same;

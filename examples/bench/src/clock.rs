@@ -1,0 +1,41 @@
+//! The clock, and what is counted besides.
+
+use std::time::{Duration, Instant};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+/// Counts what is allocated.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+/// How long something takes.
+pub(crate) fn time<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is what is asked")]
+    let begun = Instant::now();
+    let done = work();
+    (begun.elapsed(), done)
+}
+
+/// The least of several times. Others use the machine, too, and they only ever make it longer.
+pub(crate) fn least(times: usize, mut work: impl FnMut()) -> Duration {
+    (0..times).map(|_| time(&mut work).0).min().unwrap_or_default()
+}
+
+/// Bytes that stay allocated after something, and what it gives.
+pub(crate) fn bytes<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let region = Region::new(ALLOCATOR);
+    let done = work();
+    let change = region.change();
+    // Growing in place is counted apart from what is allocated.
+    let grown = change.bytes_allocated as isize + change.bytes_reallocated;
+    let stay = grown - change.bytes_deallocated as isize;
+    (usize::try_from(stay).unwrap_or(0), done)
+}
+
+/// How often something allocates.
+pub(crate) fn allocations(work: impl FnOnce()) -> usize {
+    let region = Region::new(ALLOCATOR);
+    work();
+    let change = region.change();
+    change.allocations + change.reallocations
+}
