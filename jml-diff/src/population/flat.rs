@@ -30,8 +30,8 @@ use hashbrown::hash_table::Entry;
 use super::deltas::Part;
 pub use super::deltas::{Deltas, Difference, Totals};
 pub(super) use super::edit::mark;
-pub use super::names::Names;
 pub use super::edit::{Edited, Index, Shift};
+pub use super::names::Names;
 pub use super::stamp::Stamp;
 use super::stamp::same;
 use std::hash::BuildHasher;
@@ -304,14 +304,19 @@ impl Builder {
     }
 
     /// Everybody. Sets of templates that people share get a desired row of their own: all sets if their rows
-    /// together are at most three quarters of what is held, else those of at least 8 people.
+    /// together are at most three quarters of what is held, else those of at least 8 people. The row of a single
+    /// template is that already.
     #[must_use]
     pub fn finish(self) -> Flat {
         let Self { mut flat, distinct, sets, .. } = self;
         drop(sets);
         let mut rows = Vec::new();
         let limit = flat.held.len() / 4 * 3;
+        let alone = |flat: &Flat, start: u32| Flat::until_end(&flat.sets, start).len() == 1;
         for (start, _) in &distinct {
+            if alone(&flat, *start) {
+                continue;
+            }
             rows.clear();
             flat.union(*start, &mut rows);
             flat.shared_ids.extend_from_slice(&rows);
@@ -327,7 +332,7 @@ impl Builder {
         for (start, people) in &distinct {
             let from = flat.shared_ids.len();
             let mut place = *start;
-            if all || *people >= MANY {
+            if (all || *people >= MANY) && !alone(&flat, *start) {
                 rows.clear();
                 flat.union(*start, &mut rows);
                 if let (Ok(from), Ok(to)) = (u32::try_from(from), u32::try_from(from + rows.len()))
@@ -541,7 +546,7 @@ impl Flat {
             return;
         }
         let own = if word & OWN == 0 { &[] } else { self.own.of(person, &mut cursor.0).0 };
-        let shared = if word & SHARED == 0 { None } else { self.shared_row(word) };
+        let shared = if word & SHARED == 0 { self.only_row(word) } else { self.shared_row(word) };
         let (missing, surplus) = match shared {
             Some(row) if own.is_empty() && same(held, row) => {
                 part.touched += held.len() as u64;
@@ -571,6 +576,13 @@ impl Flat {
         } else {
             part.push(person, missing, surplus, self);
         }
+    }
+
+    /// The row of the only template, if there is just one.
+    #[inline]
+    fn only_row(&self, word: u32) -> Option<&[u32]> {
+        let first = self.sets.get((word & PLACE) as usize).copied().filter(|it| it & END != 0);
+        first.map(|template| self.template(template & !END))
     }
 
     fn shared_row(&self, word: u32) -> Option<&[u32]> {

@@ -8,18 +8,23 @@ use super::flat::ID;
 pub struct Stamp {
     stamps: Vec<u32>,
     epoch: u32,
+    /// What one block of a row comes to.
+    block: [u32; BLOCK + 1],
     missing: Vec<u32>,
     surplus: Vec<u32>,
 }
+
+/// So many ids are looked at before what they came to is put away. A place in a block is one byte, so it needs
+/// no check against its end.
+const BLOCK: usize = u8::MAX as usize;
 
 impl Stamp {
     /// Space for entitlements with ids below `entitlements`. Other ids are left out of every answer.
     #[must_use]
     pub fn new(entitlements: u32) -> Self {
-        let len = entitlements as usize;
-        // One slot more than there can be answers, because a slot is written before it is counted.
-        let (missing, surplus) = (vec![0; len + 1], vec![0; len + 1]);
-        Self { stamps: vec![0; len], epoch: 0, missing, surplus }
+        let (missing, surplus) = <(Vec<u32>, Vec<u32>)>::default();
+        let stamps = vec![0; entitlements as usize];
+        Self { stamps, epoch: 0, block: [0; BLOCK + 1], missing, surplus }
     }
 
     /// What is in some row of `desired` and not held, ascending and without repeats; and what is held and in
@@ -30,36 +35,26 @@ impl Stamp {
         held: &[u32],
     ) -> (&[u32], &[u32]) {
         let (is_held, is_done) = self.next_epoch();
-        for marked in held {
-            if let Some(stamp) = self.stamps.get_mut((marked & ID) as usize) {
+        let Self { stamps, block, missing, surplus, .. } = self;
+        in_fours(held, |marked| {
+            if let Some(stamp) = stamps.get_mut((marked & ID) as usize) {
                 *stamp = is_held;
             }
+        });
+        missing.clear();
+        for some in desired.into_iter().flat_map(|row| row.chunks(BLOCK)) {
+            sift(some, block, missing, |id| {
+                let Some(stamp) = stamps.get_mut(id as usize) else { return false };
+                std::mem::replace(stamp, is_done) < is_held
+            });
         }
-        // Written always and counted if it was one: the branch would be a coin toss.
-        let mut missing = 0;
-        for row in desired {
-            for id in row {
-                if let Some(stamp) = self.stamps.get_mut(*id as usize)
-                    && let Some(slot) = self.missing.get_mut(missing)
-                {
-                    *slot = *id;
-                    missing += usize::from(*stamp < is_held);
-                    *stamp = is_done;
-                }
-            }
+        surplus.clear();
+        for some in held.chunks(BLOCK) {
+            let is = |marked: u32| stamps.get((marked & ID) as usize) == Some(&is_held);
+            sift(some, block, surplus, is);
         }
-        let mut surplus = 0;
-        for marked in held {
-            if let Some(stamp) = self.stamps.get((marked & ID) as usize)
-                && let Some(slot) = self.surplus.get_mut(surplus)
-            {
-                *slot = *marked;
-                surplus += usize::from(*stamp == is_held);
-            }
-        }
-        let found = self.missing.get_mut(..missing).unwrap_or_default();
-        found.sort_unstable();
-        (found, self.surplus.get(..surplus).unwrap_or_default())
+        missing.sort_unstable();
+        (missing, surplus)
     }
 
     /// Two stamps that nobody used yet: for what is held, and for what was met among the desired.
@@ -73,15 +68,45 @@ impl Stamp {
     }
 }
 
+/// Puts away those of at most [`BLOCK`] ids that are wanted.
+#[inline]
+fn sift(
+    some: &[u32],
+    block: &mut [u32; BLOCK + 1],
+    into: &mut Vec<u32>,
+    mut wanted: impl FnMut(u32) -> bool,
+) {
+    // Written always and counted if it is wanted: the branch would be a coin toss.
+    let mut count = 0_u8;
+    in_fours(some, |id| {
+        if let Some(slot) = block.get_mut(usize::from(count)) {
+            *slot = id;
+        }
+        count = count.wrapping_add(u8::from(wanted(id)));
+    });
+    if count > 0 {
+        into.extend_from_slice(block.get(..usize::from(count)).unwrap_or_default());
+    }
+}
+
+/// Each of them, four at a turn of the loop.
+#[inline]
+fn in_fours(ids: &[u32], mut each: impl FnMut(u32)) {
+    let (fours, rest) = ids.as_chunks::<4>();
+    for four in fours {
+        four.iter().for_each(|id| each(*id));
+    }
+    rest.iter().for_each(|id| each(*id));
+}
+
 /// Whether a held row is exactly a desired one, marks aside.
 pub(super) fn same(held: &[u32], row: &[u32]) -> bool {
     // In blocks without a branch inside, so that they become vector instructions.
-    const BLOCK: usize = 16;
+    const LINE: usize = 16;
     let differs = |a: &[u32], b: &[u32]| {
         a.iter().zip(b).fold(0, |sum, (held, id)| sum | ((held & ID) ^ id)) != 0
     };
-    held.len() == row.len()
-        && !held.chunks(BLOCK).zip(row.chunks(BLOCK)).any(|(a, b)| differs(a, b))
+    held.len() == row.len() && !held.chunks(LINE).zip(row.chunks(LINE)).any(|(a, b)| differs(a, b))
 }
 
 #[cfg(test)]
