@@ -26,9 +26,7 @@ pub(crate) fn bytes<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let region = Region::new(ALLOCATOR);
     let done = work();
     let change = region.change();
-    // Growing in place is counted apart from what is allocated.
-    let grown = change.bytes_allocated as isize + change.bytes_reallocated;
-    let stay = grown - change.bytes_deallocated as isize;
+    let stay = change.bytes_allocated as isize - change.bytes_deallocated as isize;
     (usize::try_from(stay).unwrap_or(0), done)
 }
 
