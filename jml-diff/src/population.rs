@@ -19,6 +19,7 @@ mod answer;
 mod catalogue;
 mod deltas;
 mod edit;
+mod effects;
 pub mod flat;
 mod names;
 mod stamp;
@@ -37,6 +38,7 @@ use jml_core::policy::Policy;
 
 pub use answer::{Line, PopulationDelta};
 use catalogue::{Catalogue, Reasons};
+pub use effects::Effects;
 use flat::{Builder, Fate, Flat, FlatError, ID, Index, OURS};
 pub use update::{Updated, concerned};
 
