@@ -7,3 +7,4 @@ mod lints;
 mod mine;
 mod mine_policy;
 mod population;
+mod what_if;
