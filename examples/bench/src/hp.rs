@@ -104,7 +104,7 @@ pub(crate) fn run(page: &mut Page, data: &Path) -> Result<()> {
         }
         let rounds = 2_000_000 / all.len().max(1);
         let spent = least(rounds, || flat.diff_into(ONE, &mut deltas));
-        let ns = each(spent, all.len());
+        let ns = each(spent.wall, all.len());
         page.row(&[
             name.to_owned(),
             figure(all.len() as f64),

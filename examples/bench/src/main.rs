@@ -1,7 +1,7 @@
 //! Measures the delta of a whole population, beside what one would use instead, in one run.
 //!
 //! ```text
-//! cargo run --release -p jml-bench -- [--write] [--quick] [--data FOLDER] [--python PATH | --no-python]
+//! cargo run --release -p jml-bench -- [--write] [--quick] [--beside PEOPLE] [--data FOLDER] [--python PATH | --no-python]
 //! cargo run --release -p jml-bench -- --walk PEOPLE
 //! ```
 //!
@@ -32,13 +32,15 @@ use std::process::ExitCode;
 use page::Page;
 use world::World;
 
-const USAGE: &str = "usage: jml-bench [--write] [--quick] [--data FOLDER] [--python PATH | --no-python]\n       \
+const USAGE: &str = "usage: jml-bench [--write] [--quick] [--beside PEOPLE] [--data FOLDER] [--python PATH | --no-python]\n       \
     jml-bench --walk PEOPLE\n  \
     exit code 0: measured; 1: something disagrees or cannot be read; 2: the arguments are wrong";
 
 struct Asked {
     write: bool,
     quick: bool,
+    /// How many people beside what one would use instead.
+    beside: u32,
     data: PathBuf,
     python: Option<PathBuf>,
     /// Only one walk of so many people, for counting instructions.
@@ -49,12 +51,20 @@ fn asked() -> Option<Asked> {
     let venv = PathBuf::from("target/bench-venv/bin/python");
     let python = if venv.exists() { venv } else { PathBuf::from("python3") };
     let data = PathBuf::from("../shared/data");
-    let mut asked = Asked { write: false, quick: false, data, python: Some(python), walk: None };
+    let mut asked = Asked {
+        write: false,
+        quick: false,
+        beside: 100_000,
+        data,
+        python: Some(python),
+        walk: None,
+    };
     let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.to_str()? {
             "--write" => asked.write = true,
-            "--quick" => asked.quick = true,
+            "--quick" => (asked.quick, asked.beside) = (true, 10_000),
+            "--beside" => asked.beside = arguments.next()?.to_str()?.parse().ok()?,
             "--data" => asked.data = arguments.next()?.into(),
             "--python" => asked.python = Some(arguments.next()?.into()),
             "--no-python" => asked.python = None,
@@ -100,13 +110,12 @@ fn run(asked: &Asked) -> Result<(), Box<dyn Error>> {
     page.line("templates, which is the hard case; real populations repeat them. Reasons are available for every line");
     page.line("and put into words when asked for.");
     let world = World::new();
-    let (sizes, beside): (&[u32], u32) =
-        if asked.quick { (&[10_000], 10_000) } else { (&[10_000, 100_000, 1_000_000], 100_000) };
+    let sizes: &[u32] = if asked.quick { &[10_000] } else { &[10_000, 100_000, 1_000_000] };
     let times = if asked.quick { 3 } else { 9 };
     let largest = ours::scaling(&mut page, &world, sizes, times)?;
     ours::edits(&mut page, largest)?;
-    peers::run(&mut page, &world, beside, times, asked.python.as_deref())?;
-    ours::ingest(&mut page, &world, beside)?;
+    peers::run(&mut page, &world, asked.beside, times, asked.python.as_deref())?;
+    ours::ingest(&mut page, &world, asked.beside)?;
     hp::run(&mut page, &asked.data)?;
     streams::run(&mut page, &asked.data)?;
     page.head("Bounds");

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::num::NonZeroUsize;
 
-use jml_diff::population::flat::{Builder, Deltas, Flat, Names};
+use jml_diff::population::flat::{Builder, Deltas, Edited, Flat, Names};
 
 use crate::clock::{allocations, bytes, least, time};
 use crate::page::{Page, each, figure};
@@ -67,7 +67,10 @@ pub(crate) fn flat(world: &World, people: u32) -> Result<Flat> {
 /// One size of company.
 pub(crate) struct Measured {
     pub(crate) people: u32,
+    /// Nanoseconds a person on one thread.
     pub(crate) one: f64,
+    /// The same, by the time on a processor.
+    pub(crate) cpu: f64,
     pub(crate) two: f64,
     pub(crate) bytes: f64,
     pub(crate) answer: Answer,
@@ -84,8 +87,8 @@ pub(crate) fn measure(world: &World, people: u32, times: usize) -> Result<(Measu
         return Err("two threads say something else than one".into());
     }
     let of = people as usize;
-    let (one, two) = (each(one, of), each(two, of));
-    Ok((Measured { people, one, two, bytes: stay as f64 / f64::from(people), answer }, flat))
+    let (cpu, one, two) = (each(one.cpu, of), each(one.wall, of), each(two.wall, of));
+    Ok((Measured { people, one, cpu, two, bytes: stay as f64 / f64::from(people), answer }, flat))
 }
 
 /// Sizes from ten thousand to a million; gives back the largest one.
@@ -100,6 +103,7 @@ pub(crate) fn scaling(page: &mut Page, world: &World, sizes: &[u32], times: usiz
         "people",
         "held each",
         "1 thread",
+        "on a processor",
         "2 threads",
         "whole, 1 thread",
         "whole, 2 threads",
@@ -119,6 +123,7 @@ pub(crate) fn scaling(page: &mut Page, world: &World, sizes: &[u32], times: usiz
             figure(n),
             figure(flat.pairs() as f64 / n),
             figure(it.one),
+            figure(it.cpu),
             figure(it.two),
             format!("{:.3} s", it.one * n / 1e9),
             format!("{:.3} s", it.two * n / 1e9),
@@ -134,7 +139,7 @@ pub(crate) fn scaling(page: &mut Page, world: &World, sizes: &[u32], times: usiz
     if it.people >= 1_000_000 {
         let (one, two) = (it.one * n / 1e9, it.two * n / 1e9);
         page.bound(
-            &format!("1,000,000 people in at most 0.5 s on one thread: {one:.3} s"),
+            &format!("1,000,000 people in at most 0.5 s on one thread: {one:.3} s ({:.3} s on a processor)", it.cpu * n / 1e9),
             one <= 0.5,
         );
         page.bound(
@@ -205,7 +210,7 @@ pub(crate) fn ingest(page: &mut Page, world: &World, people: u32) -> Result<()> 
         return Err("rows from names say something else than rows from numbers".into());
     }
     let of = people as usize;
-    let names = each(whole.saturating_sub(made), of);
+    let names = each(whole.saturating_sub(made.wall), of);
     page.line(format!(
         "{} people, every held entitlement given as text: {} ns a person to look up {} names and fill the rows \
          ({} ns a name), {} ns for the walk.",
@@ -224,7 +229,7 @@ pub(crate) fn edits(page: &mut Page, mut flat: Flat) -> Result<()> {
     page.head(&format!("One template edited, {} people", figure(f64::from(n))));
     let (built, index) = time(|| flat.index());
     page.line(format!(
-        "Two entitlements more and one less. The index of who has what takes {} bytes a person and {} ms to build.",
+        "Two entitlements more and one less, on one thread, by the time on a processor. The index of who has what takes {} bytes a person and {} ms to build.",
         figure(index.bytes() as f64 / f64::from(n)),
         figure(built.as_secs_f64() * 1e3),
     ));
@@ -247,7 +252,8 @@ pub(crate) fn edits(page: &mut Page, mut flat: Flat) -> Result<()> {
                 (round * 1_741 + 13) % ENTITLEMENTS,
                 (round * 977 + 19_001) % ENTITLEMENTS,
             ]);
-            let (spent, edited) = time(|| flat.edit_template(&index, template, &row));
+            let mut edited = Ok(Edited::default());
+            let spent = least(1, || edited = flat.edit_template(&index, template, &row)).cpu;
             let edited = edited?;
             all.push((spent, edited.affected, edited.shifts.len()));
         }

@@ -26,6 +26,8 @@ type HashSet<T> = std::collections::HashSet<T>;
 struct Row {
     peer: String,
     ns: f64,
+    /// By the time on a processor, all threads together.
+    cpu: f64,
     bytes: Option<f64>,
     answer: Answer,
 }
@@ -37,6 +39,8 @@ struct Said {
     skipped: Option<String>,
     #[serde(default)]
     seconds: f64,
+    #[serde(default)]
+    cpu: f64,
     #[serde(default)]
     grants: u64,
     #[serde(default)]
@@ -105,7 +109,13 @@ macro_rules! naive {
                 sum(lines.map(|(grants, revokes, keeps)| (refs(grants), refs(revokes), *keeps)));
             let of = people as usize;
             let stay = Some(stay as f64 / f64::from(people));
-            Row { peer: peer.to_owned(), ns: each(spent, of), bytes: stay, answer }
+            Row {
+                peer: peer.to_owned(),
+                ns: each(spent.wall, of),
+                cpu: each(spent.cpu, of),
+                bytes: stay,
+                answer,
+            }
         }
     };
 }
@@ -137,8 +147,8 @@ fn careful(world: &World, people: u32, times: usize) -> Row {
         }
     });
     let answer = sum(out.into_iter());
-    let ns = each(spent, people as usize);
-    Row { peer: "Rust HashSet<&str>, careful".to_owned(), ns, bytes: None, answer }
+    let (ns, cpu) = (each(spent.wall, people as usize), each(spent.cpu, people as usize));
+    Row { peer: "Rust HashSet<&str>, careful".to_owned(), ns, cpu, bytes: None, answer }
 }
 
 /// The same company as tables with names, for programs in other languages.
@@ -195,8 +205,9 @@ fn python(page: &mut Page, world: &World, people: u32, python: &Path) -> Result<
         }
         let Said { grants, revokes, keeps, sum, .. } = said;
         let ns = said.seconds * 1e9 / f64::from(people);
+        let cpu = said.cpu * 1e9 / f64::from(people);
         let answer = Answer { grants, revokes, keeps, sum };
-        rows.push(Row { peer: said.peer, ns, bytes: None, answer });
+        rows.push(Row { peer: said.peer, ns, cpu, bytes: None, answer });
     }
     if !done.status.success() {
         let text = String::from_utf8_lossy(&done.stderr);
@@ -233,29 +244,25 @@ pub(crate) fn run(
     // Measured again at the end: what counts is the machine as the others had it.
     let (again, _) = measure(world, people, times)?;
     let (one, two) = (ours.one.min(again.one), ours.two.min(again.two));
+    let cpu = ours.cpu.min(again.cpu);
     page.line("");
     page.table(&[
         "",
         "ns a person",
+        "on a processor",
         "times ours, 1 thread",
+        "the same on a processor",
         "times ours, 2 threads",
         "bytes a person",
     ]);
     let bytes = |it: Option<f64>| it.map_or_else(|| "–".to_owned(), figure);
-    page.row(&[
-        "jml, 1 thread".into(),
-        figure(one),
-        "1".into(),
-        "–".into(),
-        bytes(Some(ours.bytes)),
-    ]);
-    page.row(&[
-        "jml, 2 threads".into(),
-        figure(two),
-        "–".into(),
-        "1".into(),
-        bytes(Some(ours.bytes)),
-    ]);
+    let dash = || "–".to_owned();
+    let size = bytes(Some(ours.bytes));
+    let one_row = [figure(one), figure(cpu), "1".into(), "1".into(), dash(), size.clone()];
+    let two_row = [figure(two), dash(), dash(), dash(), "1".into(), size];
+    for (name, cells) in [("jml, 1 thread", one_row), ("jml, 2 threads", two_row)] {
+        page.row(&[&[name.to_owned()], cells.as_slice()].concat());
+    }
     for row in &rows {
         if row.answer != ours.answer {
             let (peer, theirs) = (&row.peer, row.answer);
@@ -264,7 +271,9 @@ pub(crate) fn run(
         page.row(&[
             row.peer.clone(),
             figure(row.ns),
+            figure(row.cpu),
             figure(row.ns / one),
+            figure(row.cpu / cpu),
             figure(row.ns / two),
             bytes(row.bytes),
         ]);
@@ -288,8 +297,9 @@ pub(crate) fn run(
         let Some(row) = rows.iter().find(|row| row.peer == peer) else { continue };
         let (found, both) = (row.ns / one, row.ns / two);
         let text = format!(
-            "at least {least:.0} times {peer}: {} with one thread of ours, {} with two",
+            "at least {least:.0} times {peer}: {} with one thread of ours ({} on a processor), {} with two",
             figure(found),
+            figure(row.cpu / cpu),
             figure(both)
         );
         page.bound(&text, found >= least);
