@@ -40,7 +40,7 @@ impl Dice {
 
     /// A number below `end`.
     pub(crate) const fn below(&mut self, end: u32) -> u32 {
-        ((self.next() >> 32) * end as u64 >> 32) as u32
+        (((self.next() >> 32) * end as u64) >> 32) as u32
     }
 
     /// Whether one of so many in a thousand.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jml_core::entitlement::EntitlementRef;
 use jml_core::id::IdentityId;
+use jml_core::sod::SodConflict;
 
 use super::{Preview, Tested};
 use crate::population::Effects;
@@ -43,12 +44,18 @@ impl fmt::Display for Preview {
         writeln!(f, "entitled to something else: {affected}")?;
         by_entitlement(f, '+', &self.gains)?;
         by_entitlement(f, '-', &self.losses)?;
+        let mut alike: BTreeMap<&SodConflict, BTreeSet<IdentityId>> = BTreeMap::new();
         for (identity, conflicts) in &self.conflicts {
             for conflict in conflicts {
-                let access: Vec<String> =
-                    conflict.entitlements.iter().map(ToString::to_string).collect();
-                writeln!(f, "  ! {identity}: `{}` by {}", conflict.rule, access.join(" and "))?;
+                alike.entry(conflict).or_default().insert(identity.clone());
             }
+        }
+        for (conflict, people) in alike {
+            let access: Vec<String> =
+                conflict.entitlements.iter().map(ToString::to_string).collect();
+            write!(f, "  ! `{}` by {}: {} (", conflict.rule, access.join(" and "), people.len())?;
+            names(f, &people)?;
+            writeln!(f, ")")?;
         }
         let [before, after] = &self.effects;
         let row = |f: &mut fmt::Formatter<'_>, what: &str, of: &dyn Fn(&Effects) -> u64| {

@@ -306,6 +306,29 @@ impl Company {
     }
 }
 
+/// Eight people, seven of them of one department, all of whom hold the same by our doing, in relative mode.
+pub(crate) fn eight(policy: &Policy) -> Company {
+    let account = AccountSpec {
+        on_s: false,
+        status: AccountStatus::Active,
+        held: BTreeSet::from([0, 2]),
+        unknown: false,
+        ours: BTreeSet::from([2]),
+        right_name: true,
+        glass: false,
+    };
+    let person = |number: u8| PersonSpec {
+        department: u8::from(number != 3),
+        before: None,
+        stand: Stand::Here,
+        mail: None,
+        requests: Vec::new(),
+        review: None,
+        accounts: vec![account.clone()],
+    };
+    Company::new(&(0..8).map(person).collect::<Vec<_>>(), policy, false)
+}
+
 pub(crate) fn identity(number: usize) -> IdentityId {
     IdentityId::new(format!("E{number:03}")).unwrap()
 }

@@ -154,3 +154,46 @@ fn people_whom_rules_cannot_tell_apart_are_one_profile() {
     }
     assert!(profiles > 20 && profiles * 3 < people_seen, "{profiles} of {people_seen}");
 }
+
+/// A preview as people read it.
+#[test]
+fn a_preview_reads_like_this() {
+    use jml_core::policy_file::parse_yaml;
+    let text = |version: &str, grants: &str| {
+        format!(
+            "version: \"{version}\"\nsources: [hr]\nattributes:\n  email: {{ type: text }}\n  department: {{ type: text }}\n\
+             entitlements:\n  t/group/pay: {{ title: Pay }}\n  t/group/check: {{ title: Check, sensitivity: privileged }}\n  \
+             t/group/wiki: {{ title: Wiki }}\nroles:\n  d1: {{ title: D1, version: 1, grants: [{grants}] }}\nrules:\n  \
+             one: {{ title: One, when: {{ eq: {{ department: d1 }} }}, roles: [d1] }}\n\
+             sod:\n  money: {{ title: Money, duties: [[t/group/pay], [t/group/check]] }}\naccounts:\n  t: {{ user_name: email }}\n"
+        )
+    };
+    let policy = |version, grants| parse_yaml("policy.yaml", &text(version, grants)).unwrap();
+    let before = policy("7", "t/group/wiki");
+    let after = policy("8", "t/group/pay, t/group/check");
+    let company = crate::company::eight(&before);
+    let found = look(&company, &before, &after, 1);
+    assert_eq!(found.to_string(), TEXT);
+    let history = [Snapshot { at: at(), facts: &company.facts, in_force: &before }];
+    let tested = backtest(&history, &after, &TzdbZones);
+    assert_eq!(tested[0].to_string(), TESTED);
+    assert_eq!(found.affected().len() as u64, tested[0].affected);
+}
+
+const TEXT: &str = "\
+policy 7 -> 8, 8 people at 2026-03-02 08:00:00 UTC
+entitled to something else: 7
+  + t/group/check: 7 (E000, E001, E002, E004, E005 and 2 more)
+  - t/group/wiki: 7 (E000, E001, E002, E004, E005 and 2 more)
+  ! `money` by t/group/check and t/group/pay: 7 (E000, E001, E002, E004, E005 and 2 more)
+to be carried out:
+  grants: 0 -> 0
+  revokes: 1 -> 8
+  privileged revokes: 0 -> 0
+  new accounts: 0 -> 0
+  deleted accounts: 0 -> 0
+  leavers: 0 -> 0
+";
+
+const TESTED: &str = "2026-03-02 08:00:00 UTC: 8 people, 7 affected, 7 gains, 7 losses, \
+    7 with a new conflict of duties";
