@@ -1,5 +1,9 @@
 //! The delta of one person: grant, revoke, keep and foreign, with reasons; and what accounts need.
 
+mod access;
+pub(crate) mod plain;
+pub(crate) mod term;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +15,7 @@ use jml_core::entitlement::{Assignability, EntitlementKey, EntitlementRef, Sensi
 use jml_core::id::{AttributeName, IdentityId, ProviderId};
 use jml_core::identity::LifecycleState;
 use jml_core::plan::ForeignReason;
-use jml_core::policy::{Mode, OnTaken, Policy};
+use jml_core::policy::{OnTaken, Policy};
 use jml_core::provider::{MailboxChange, Verb};
 use smol_str::SmolStr;
 
@@ -206,15 +210,7 @@ impl Delta {
 /// Computes the delta of one person. Pure.
 #[must_use]
 pub fn delta(policy: &Policy, desired: &Desired, world: &World, ledger: &Ledger) -> Delta {
-    let identity = desired.identity.clone();
-    let gone = matches!(desired.state, LifecycleState::Left | LifecycleState::NeverStarted);
-    let mut work = Work {
-        policy,
-        desired,
-        world,
-        ledger,
-        out: Delta { identity, gone, accounts: Vec::new(), access: Vec::new(), waits: Vec::new() },
-    };
+    let mut work = Work::new(policy, desired, world, ledger);
     if desired.state == LifecycleState::Undetermined {
         // Facts do not add up. Whatever we did now could be wrong, so a person has to look first.
         work.wait("everything about this person", "facts are missing; see the findings");
@@ -225,7 +221,7 @@ pub fn delta(policy: &Policy, desired: &Desired, world: &World, ledger: &Ledger)
     for provider in providers {
         work.provider(provider);
     }
-    if gone && work.out.is_empty() {
+    if work.out.gone && work.out.is_empty() {
         work.retention();
     }
     let mut out = work.out;
@@ -242,7 +238,24 @@ struct Work<'a> {
     out: Delta,
 }
 
+/// Whether somebody has left or never started.
+pub(crate) const fn is_gone(desired: &Desired) -> bool {
+    matches!(desired.state, LifecycleState::Left | LifecycleState::NeverStarted)
+}
+
 impl<'a> Work<'a> {
+    fn new(policy: &'a Policy, desired: &'a Desired, world: &'a World, ledger: &'a Ledger) -> Self {
+        let (identity, gone) = (desired.identity.clone(), is_gone(desired));
+        let (accounts, access, waits) = Default::default();
+        Self {
+            policy,
+            desired,
+            world,
+            ledger,
+            out: Delta { identity, gone, accounts, access, waits },
+        }
+    }
+
     fn wait(&mut self, what: impl AsRef<str>, why: impl AsRef<str>) {
         self.out.waits.push(Wait { what: SmolStr::new(what), why: SmolStr::new(why) });
     }
@@ -375,8 +388,7 @@ impl<'a> Work<'a> {
     fn protected(&mut self, at: &AccountRef, state: &AccountState) {
         for key in &state.holdings {
             let entitlement = EntitlementRef::new(at.provider.clone(), key.clone());
-            let why = ForeignReason::Protected;
-            self.foreign(at, entitlement, why, "the account is protected");
+            self.foreign(at, entitlement, ForeignReason::Protected);
         }
     }
 
@@ -582,33 +594,6 @@ impl<'a> Work<'a> {
         state.status.can_sign_in().then(|| at.clone())
     }
 
-    fn access(
-        &mut self,
-        at: &AccountRef,
-        state: &AccountState,
-        claimed: &BTreeMap<&EntitlementKey, Vec<ClaimSource>>,
-        gives: Option<Result<(), &'static str>>,
-        complete: bool,
-    ) {
-        for key in &state.holdings {
-            let entitlement = EntitlementRef::new(at.provider.clone(), key.clone());
-            match claimed.get(key) {
-                Some(reasons) => {
-                    let because = join(reasons);
-                    self.line(Some(at), entitlement, Verdict::Keep, reasons.clone(), because);
-                }
-                None => self.surplus(at, entitlement, complete),
-            }
-        }
-        let Some(gives) = gives else { return };
-        for (key, reasons) in claimed {
-            if !state.holdings.contains(*key) {
-                let entitlement = EntitlementRef::new(at.provider.clone(), (*key).clone());
-                self.give(Some(at), entitlement, reasons, gives);
-            }
-        }
-    }
-
     /// Whether an account can be given something now. One that this plan opens can.
     fn takes_grants(
         &self,
@@ -624,123 +609,6 @@ impl<'a> Work<'a> {
             _ => Ok(()),
         }
     }
-
-    fn give(
-        &mut self,
-        at: Option<&AccountRef>,
-        entitlement: EntitlementRef,
-        reasons: &[ClaimSource],
-        gives: Result<(), &str>,
-    ) {
-        match gives {
-            Ok(()) => self.grant(at, entitlement, reasons.to_vec()),
-            Err(why) => self.wait(format!("grant `{entitlement}`"), why),
-        }
-    }
-
-    fn grant(
-        &mut self,
-        at: Option<&AccountRef>,
-        entitlement: EntitlementRef,
-        reasons: Vec<ClaimSource>,
-    ) {
-        if self.policy.modes.of(&entitlement) == Mode::Observe {
-            self.wait(format!("grant `{entitlement}`"), "its mode is to observe");
-            return;
-        }
-        let assignability = self.policy.entitlements.get(&entitlement).map(|e| &e.assignability);
-        let why = match assignability {
-            None | Some(Assignability::Direct) => {
-                let because = join(&reasons);
-                self.line(at, entitlement, Verdict::Grant, reasons, because);
-                return;
-            }
-            Some(Assignability::Computed { driver }) => {
-                format!("the target computes it from `{driver}`")
-            }
-            Some(Assignability::Inherited { via }) => format!("it comes through `{via}`"),
-            Some(Assignability::External { owner }) => format!("`{owner}` gives it"),
-            Some(_) => "it cannot be given by a call".to_owned(),
-        };
-        self.wait(format!("grant `{entitlement}`"), why);
-    }
-
-    fn surplus(&mut self, at: &AccountRef, entitlement: EntitlementRef, complete: bool) {
-        use Assignability as A;
-        let assignability = self.policy.entitlements.get(&entitlement).map(|e| &e.assignability);
-        let stuck = match assignability {
-            None | Some(A::Direct) => None,
-            Some(A::Computed { .. }) => Some((ForeignReason::Computed, "the target computes it")),
-            Some(A::Inherited { .. }) => Some((ForeignReason::Inherited, "it is inherited")),
-            Some(A::External { .. }) => Some((ForeignReason::External, "another system owns it")),
-            Some(_) => Some((ForeignReason::Immutable, "the target does not let it go")),
-        };
-        if let Some((why, text)) = stuck {
-            self.foreign(at, entitlement, why, text);
-            return;
-        }
-        let granted = self.ledger.granted(at, &entitlement.key);
-        let ours =
-            granted.map(|g| format!("no claim any more; granted by us on {}", g.at.date_naive()));
-        let because = match (self.policy.modes.of(&entitlement), ours) {
-            (Mode::Observe | Mode::Additive, _) => {
-                self.foreign(at, entitlement, ForeignReason::Mode, "its mode never revokes");
-                return;
-            }
-            // A reviewer spoke about this very access, whoever gave it.
-            (_, _) if self.desired.reviewed.contains_key(&entitlement) => {
-                self.desired.reviewed.get(&entitlement).map(ToString::to_string).unwrap_or_default()
-            }
-            // Somebody who is gone keeps nothing, whoever gave it.
-            (Mode::Relative, None) if self.out.gone => "the person is gone".to_owned(),
-            (Mode::Relative, None) => {
-                let text = "no claim, and not granted by us";
-                self.foreign(at, entitlement, ForeignReason::NotOurs, text);
-                return;
-            }
-            (_, Some(ours)) => ours,
-            (Mode::Full, None) => "no claim".to_owned(),
-        };
-        let last = self.policy.protected.last_holder.contains(&entitlement);
-        if last && self.world.holders(&entitlement) <= 1 {
-            self.foreign(at, entitlement, ForeignReason::LastHolder, "nobody else holds it");
-            return;
-        }
-        if !complete {
-            self.wait(format!("revoke `{entitlement}`"), "the listing was not complete");
-            return;
-        }
-        self.line(Some(at), entitlement, Verdict::Revoke, Vec::new(), because);
-    }
-
-    fn foreign(
-        &mut self,
-        at: &AccountRef,
-        entitlement: EntitlementRef,
-        why: ForeignReason,
-        text: &str,
-    ) {
-        self.line(Some(at), entitlement, Verdict::Foreign(why), Vec::new(), text.to_owned());
-    }
-
-    fn line(
-        &mut self,
-        at: Option<&AccountRef>,
-        entitlement: EntitlementRef,
-        verdict: Verdict,
-        reasons: Vec<ClaimSource>,
-        because: String,
-    ) {
-        let sensitivity = self.policy.sensitivity(&entitlement);
-        self.out.access.push(AccessLine {
-            account: at.cloned(),
-            entitlement,
-            verdict,
-            reasons,
-            because: SmolStr::new(because),
-            sensitivity,
-        });
-    }
 }
 
 /// How many people of one name get a number.
@@ -752,8 +620,4 @@ fn numbered(name: &str, number: u16) -> SmolStr {
         Some((local, domain)) => SmolStr::new(format!("{local}{number}@{domain}")),
         None => SmolStr::new(format!("{name}{number}")),
     }
-}
-
-fn join(reasons: &[ClaimSource]) -> String {
-    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }

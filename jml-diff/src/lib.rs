@@ -7,6 +7,8 @@ mod ledger;
 pub mod lint;
 pub mod mine;
 mod plan;
+pub mod population;
+pub mod what_if;
 mod world;
 
 pub use correlate::{Correlator, LinkedBy, Match};

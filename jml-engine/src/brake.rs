@@ -6,12 +6,12 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use jml_core::canon::CanonError;
 use jml_core::digest::Digest;
-use jml_core::entitlement::EntitlementRef;
 use jml_core::id::IdentityId;
 use jml_core::plan::{LifecycleKind, Step};
 use jml_core::policy::Brakes;
 use jml_core::provider::Operation;
-use jml_diff::{Planned, Verdict, World};
+use jml_diff::population::Effects;
+use jml_diff::{Planned, World};
 use serde::Serialize;
 
 /// What the brakes say about a batch.
@@ -83,7 +83,20 @@ pub fn judge(
     recent: &[DateTime<Utc>],
     now: DateTime<Utc>,
 ) -> Result<BrakeReport, CanonError> {
-    let count = Count::of(batch);
+    let tripped = judge_effects(brakes, &effects(batch), world, recent, now);
+    Ok(BrakeReport { tripped, batch: name(batch)? })
+}
+
+/// Judges what a batch would come to, before there are plans: with the effects of a
+/// [`Preview`](jml_diff::what_if::Preview), the brakes that a proposed policy would trip. Pure.
+#[must_use]
+pub fn judge_effects(
+    brakes: &Brakes,
+    effects: &Effects,
+    world: &World,
+    recent: &[DateTime<Utc>],
+    now: DateTime<Utc>,
+) -> Vec<Trip> {
     let population = world.population() as u64;
     let mut tripped = Vec::new();
     let mut over = |brake: &'static str, limit: Option<u64>, found: u64, what: String| {
@@ -99,12 +112,12 @@ pub fn judge(
     over(
         "max_creates",
         brakes.max_creates.map(u64::from),
-        count.creates,
+        effects.creates,
         "new accounts".to_owned(),
     );
     let limit = brakes.max_deletes.map(u64::from);
-    over("max_deletes", limit, count.deletes, "deleted accounts".to_owned());
-    let leavers = count.leavers;
+    over("max_deletes", limit, effects.deletes, "deleted accounts".to_owned());
+    let leavers = effects.leavers;
     over("max_leavers", brakes.max_leavers.map(u64::from), leavers, "leavers".to_owned());
     let limit = share(brakes.max_leavers_permille, population);
     over("max_leavers_share", limit, leavers, format!("leavers among {population} people"));
@@ -114,14 +127,14 @@ pub fn judge(
     let text = format!("leavers within {} hours", brakes.window_hours);
     over("max_leavers_in_window", limit, in_window, text);
 
-    let revokes = count.revokes.values().sum();
+    let revokes = effects.revoked();
     let held: u64 = world.all_holders().map(|(_, holders)| u64::from(holders)).sum();
     over("max_revokes", brakes.max_revokes.map(u64::from), revokes, "revokes".to_owned());
     let limit = share(brakes.max_revokes_permille, held);
     over("max_revokes_share", limit, revokes, format!("revokes among {held} holdings"));
     let limit = brakes.max_privileged_revokes.map(u64::from);
-    over("max_privileged_revokes", limit, count.privileged, "privileged revokes".to_owned());
-    for (entitlement, lost) in &count.revokes {
+    over("max_privileged_revokes", limit, effects.privileged, "privileged revokes".to_owned());
+    for (entitlement, lost) in &effects.revokes {
         let holders = u64::from(world.holders(entitlement));
         if holders >= u64::from(brakes.min_population) {
             let limit = share(brakes.max_group_loss_permille, holders);
@@ -129,7 +142,7 @@ pub fn judge(
             over("max_group_loss_share", limit, *lost, text);
         }
     }
-    Ok(BrakeReport { tripped, batch: name(batch)? })
+    tripped
 }
 
 fn hours(hours: u32) -> chrono::TimeDelta {
@@ -148,39 +161,26 @@ fn name(batch: &[Planned]) -> Result<Digest, CanonError> {
     Digest::of_value("jml-batch/v1", &meanings)
 }
 
-#[derive(Default)]
-struct Count {
-    creates: u64,
-    deletes: u64,
-    leavers: u64,
-    privileged: u64,
-    revokes: BTreeMap<EntitlementRef, u64>,
-}
-
-impl Count {
-    fn of(batch: &[Planned]) -> Self {
-        let plans = || batch.iter().filter(|planned| planned.plan.is_some());
-        let leaves = |planned: &&Planned| {
-            planned.kind == LifecycleKind::Leave && !planned.delta.accounts.is_empty()
-        };
-        let emergencies: Vec<&Planned> = plans().filter(leaves).filter(|p| p.for_cause).collect();
-        let exempt = match emergencies.as_slice() {
-            [one] => Some(&one.delta.identity),
-            _ => None,
-        };
-        let mut count = Self::default();
-        for planned in plans().filter(|planned| Some(&planned.delta.identity) != exempt) {
-            let steps = planned.plan.iter().flat_map(|plan| plan.steps().values());
-            for op in steps.filter_map(Step::operation) {
-                count.creates += u64::from(op.makes_account());
-                count.deletes += u64::from(*op == Operation::DeleteAccount);
-            }
-            count.leavers += u64::from(leaves(&planned));
-            for line in planned.delta.with(Verdict::Revoke) {
-                count.privileged += u64::from(line.sensitivity.is_critical());
-                *count.revokes.entry(line.entitlement.clone()).or_insert(0) += 1;
-            }
+/// What the plans of a batch come to.
+fn effects(batch: &[Planned]) -> Effects {
+    let plans = || batch.iter().filter(|planned| planned.plan.is_some());
+    let leaves = |planned: &&Planned| {
+        planned.kind == LifecycleKind::Leave && !planned.delta.accounts.is_empty()
+    };
+    let emergencies: Vec<&Planned> = plans().filter(leaves).filter(|p| p.for_cause).collect();
+    let exempt = match emergencies.as_slice() {
+        [one] => Some(&one.delta.identity),
+        _ => None,
+    };
+    let mut effects = Effects::default();
+    for planned in plans().filter(|planned| Some(&planned.delta.identity) != exempt) {
+        let steps = planned.plan.iter().flat_map(|plan| plan.steps().values());
+        for op in steps.filter_map(Step::operation) {
+            effects.creates += u64::from(op.makes_account());
+            effects.deletes += u64::from(*op == Operation::DeleteAccount);
         }
-        count
+        effects.leavers += u64::from(leaves(&planned));
+        effects.count_access(&planned.delta);
     }
+    effects
 }

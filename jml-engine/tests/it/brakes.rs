@@ -8,7 +8,8 @@ use jml_core::id::{IdentityId, SourceId};
 use jml_core::policy::{Brakes, FeedRules};
 use jml_core::source::{Feed, FeedStats};
 use jml_diff::World;
-use jml_engine::brake::{BrakeReport, Override, Trip};
+use jml_diff::population::Effects;
+use jml_engine::brake::{BrakeReport, Override, Trip, judge_effects};
 use jml_engine::feed::{FeedIssue, judge};
 
 use crate::support::start;
@@ -60,6 +61,45 @@ fn feeds() {
         judge(&feed(stats(5, 0, 5), None), None, &rules, start()).is_empty(),
         "nothing to compare"
     );
+}
+
+/// What a proposed policy would come to is held against each limit before there is a plan.
+#[test]
+fn effects_trip_the_brakes_that_their_batch_would() {
+    let brakes = Brakes {
+        max_creates: Some(2),
+        max_deletes: Some(2),
+        max_leavers: Some(2),
+        max_revokes: Some(6),
+        max_privileged_revokes: Some(2),
+        max_leavers_in_window: Some(3),
+        ..Brakes::default()
+    };
+    let revokes = [("t/group/a", 4), ("t/group/b", 2)];
+    let revokes = revokes.map(|(what, count)| (what.parse().unwrap(), count)).into();
+    let most = Effects { creates: 2, deletes: 2, leavers: 2, grants: 999, revokes, privileged: 2 };
+    let world = World::default();
+    let trips = |effects: &Effects, recent: &[DateTime<Utc>]| -> Vec<(&str, u64, u64)> {
+        let trips = judge_effects(&brakes, effects, &world, recent, start());
+        trips.into_iter().map(|it| (it.brake, it.limit, it.found)).collect()
+    };
+    let before = start() - TimeDelta::hours(1);
+    assert_eq!(trips(&most, &[before]), []);
+    assert_eq!(trips(&most, &[before, before]), [("max_leavers_in_window", 3, 4)]);
+    let mut over = most.clone();
+    over.creates += 1;
+    over.deletes += 1;
+    over.leavers += 1;
+    over.privileged += 1;
+    over.revokes.insert("t/group/c".parse().unwrap(), 1);
+    let expected = [
+        ("max_creates", 2, 3),
+        ("max_deletes", 2, 3),
+        ("max_leavers", 2, 3),
+        ("max_revokes", 6, 7),
+        ("max_privileged_revokes", 2, 3),
+    ];
+    assert_eq!(trips(&over, &[]), expected);
 }
 
 #[test]

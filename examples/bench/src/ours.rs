@@ -1,0 +1,283 @@
+//! Ours: the made-up company in flat rows.
+
+use std::error::Error;
+use std::num::NonZeroUsize;
+
+use jml_diff::population::flat::{Builder, Deltas, Edited, Flat, Names};
+
+use crate::clock::{allocations, bytes, least, time};
+use crate::page::{Page, each, figure};
+use crate::world::{EDITED, ENTITLEMENTS, Person, World};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+pub(crate) const ONE: NonZeroUsize = NonZeroUsize::MIN;
+pub(crate) const TWO: NonZeroUsize = ONE.saturating_add(1);
+
+/// What an answer comes to. The sum is over all lines, in whatever order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) grants: u64,
+    pub(crate) revokes: u64,
+    pub(crate) keeps: u64,
+    pub(crate) sum: u64,
+}
+
+impl Answer {
+    pub(crate) fn grant(&mut self, person: u32, entitlement: u32) {
+        self.grants += 1;
+        self.sum = self.sum.wrapping_add(weight(person, entitlement));
+    }
+
+    pub(crate) fn revoke(&mut self, person: u32, entitlement: u32) {
+        self.revokes += 1;
+        self.sum = self.sum.wrapping_add(weight(person, entitlement).wrapping_mul(3));
+    }
+
+    pub(crate) fn of(deltas: &Deltas) -> Self {
+        let mut answer = Self { keeps: deltas.totals().keeps, ..Self::default() };
+        for it in deltas.iter() {
+            it.grants.iter().for_each(|id| answer.grant(it.person, *id));
+            it.revokes.iter().for_each(|id| answer.revoke(it.person, *id));
+        }
+        answer
+    }
+}
+
+const fn weight(person: u32, entitlement: u32) -> u64 {
+    (person as u64 + 1).wrapping_mul(entitlement as u64 + 1)
+}
+
+/// The company of so many people, in rows.
+pub(crate) fn flat(world: &World, people: u32) -> Result<Flat> {
+    let mut builder = Builder::new(ENTITLEMENTS)?;
+    for template in &world.templates {
+        builder.template(template)?;
+    }
+    let (mut person, mut own) = (Person::default(), Vec::new());
+    for number in 0..people {
+        world.person(number, &mut person);
+        own.clear();
+        own.extend(person.own.iter().map(|id| (*id, number)));
+        builder.person(&person.templates, &own, &person.held)?;
+    }
+    Ok(builder.finish())
+}
+
+/// One size of company.
+pub(crate) struct Measured {
+    pub(crate) people: u32,
+    /// Nanoseconds a person on one thread.
+    pub(crate) one: f64,
+    /// The same, by the time on a processor.
+    pub(crate) cpu: f64,
+    pub(crate) two: f64,
+    pub(crate) bytes: f64,
+    pub(crate) answer: Answer,
+}
+
+pub(crate) fn measure(world: &World, people: u32, times: usize) -> Result<(Measured, Flat)> {
+    let (stay, flat) = bytes(|| flat(world, people));
+    let flat = flat?;
+    let mut deltas = Deltas::default();
+    let one = least(times, || flat.diff_into(ONE, &mut deltas));
+    let answer = Answer::of(&deltas);
+    let two = least(times, || flat.diff_into(TWO, &mut deltas));
+    if Answer::of(&deltas) != answer {
+        return Err("two threads say something else than one".into());
+    }
+    let of = people as usize;
+    let (cpu, one, two) = (each(one.cpu, of), each(one.wall, of), each(two.wall, of));
+    Ok((Measured { people, one, cpu, two, bytes: stay as f64 / f64::from(people), answer }, flat))
+}
+
+/// Sizes from ten thousand to a million; gives back the largest one.
+pub(crate) fn scaling(page: &mut Page, world: &World, sizes: &[u32], times: usize) -> Result<Flat> {
+    page.head("Sizes");
+    page.line("Everybody's difference, in nanoseconds a person; rows in bytes a person, as the allocator counts them.");
+    page.line(
+        "Allocations are those of one whole walk on one thread into the room of an earlier one.",
+    );
+    page.line("");
+    page.table(&[
+        "people",
+        "held each",
+        "1 thread",
+        "on a processor",
+        "2 threads",
+        "whole, 1 thread",
+        "whole, 2 threads",
+        "bytes",
+        "entries touched",
+        "allocations",
+    ]);
+    let mut last = None;
+    for people in sizes {
+        // The larger rows of the size before are in the way of nobody.
+        drop(last.take());
+        let (it, flat) = measure(world, *people, times)?;
+        let mut deltas = flat.diff(ONE);
+        let count = allocations(|| flat.diff_into(ONE, &mut deltas));
+        let n = f64::from(*people);
+        page.row(&[
+            figure(n),
+            figure(flat.pairs() as f64 / n),
+            figure(it.one),
+            figure(it.cpu),
+            figure(it.two),
+            format!("{:.3} s", it.one * n / 1e9),
+            format!("{:.3} s", it.two * n / 1e9),
+            figure(it.bytes),
+            figure(deltas.touched() as f64 / n),
+            count.to_string(),
+        ]);
+        last = Some((it, flat));
+    }
+    let (it, flat) = last.ok_or("no size was asked for")?;
+    let n = f64::from(it.people);
+    page.line("");
+    if it.people >= 1_000_000 {
+        let (one, two) = (it.one * n / 1e9, it.two * n / 1e9);
+        page.bound(
+            &format!("1,000,000 people in at most 0.5 s on one thread: {one:.3} s ({:.3} s on a processor)", it.cpu * n / 1e9),
+            one <= 0.5,
+        );
+        page.bound(
+            &format!("1,000,000 people in at most 0.3 s on two threads: {two:.3} s"),
+            two <= 0.3,
+        );
+        page.bound(&format!("at most 470 bytes a person: {:.1}", it.bytes), it.bytes <= 470.0);
+    }
+    Ok(flat)
+}
+
+/// One walk and nothing else, for programs that count instructions.
+pub(crate) fn walk(world: &World, people: u32) -> Result<()> {
+    let flat = flat(world, people)?;
+    let deltas = flat.diff(ONE);
+    if deltas.totals().people == 0 {
+        return Err("nobody differs".into());
+    }
+    Ok(())
+}
+
+/// What turning names into numbers costs before the first walk.
+pub(crate) fn ingest(page: &mut Page, world: &World, people: u32) -> Result<()> {
+    page.head("With ingest");
+    let (mut person, mut text, mut ends) = (Person::default(), String::new(), Vec::new());
+    for number in 0..people {
+        world.person(number, &mut person);
+        for id in &person.held {
+            text.push_str(&World::name(*id));
+            ends.push(text.len());
+        }
+        ends.push(usize::MAX);
+    }
+    let rows = || -> Result<Flat> {
+        let mut names = Names::default();
+        for id in 0..ENTITLEMENTS {
+            names.number(&World::name(id))?;
+        }
+        let mut builder = Builder::new(ENTITLEMENTS)?;
+        for template in &world.templates {
+            builder.template(template)?;
+        }
+        let (mut start, mut held) = (0, Vec::new());
+        let mut number = 0;
+        for end in &ends {
+            if *end != usize::MAX {
+                held.push(names.number(text.get(start..*end).unwrap_or_default())?);
+                start = *end;
+                continue;
+            }
+            world.person(number, &mut person);
+            let own: Vec<(u32, u32)> = person.own.iter().map(|id| (*id, number)).collect();
+            builder.person(&person.templates, &own, &held)?;
+            held.clear();
+            number += 1;
+        }
+        Ok(builder.finish())
+    };
+    let made = least(3, || {
+        let mut person = Person::default();
+        (0..people).for_each(|number| world.person(number, &mut person));
+    });
+    let (whole, flat) = time(rows);
+    let flat = flat?;
+    let (walk, deltas) = time(|| flat.diff(ONE));
+    let right = Answer::of(&deltas) == Answer::of(&self::flat(world, people)?.diff(ONE));
+    if !right {
+        return Err("rows from names say something else than rows from numbers".into());
+    }
+    let of = people as usize;
+    let names = each(whole.saturating_sub(made.wall), of);
+    page.line(format!(
+        "{} people, every held entitlement given as text: {} ns a person to look up {} names and fill the rows \
+         ({} ns a name), {} ns for the walk.",
+        figure(f64::from(people)),
+        figure(names),
+        figure(flat.pairs() as f64 / f64::from(people)),
+        figure(names / (flat.pairs() as f64 / f64::from(people))),
+        figure(each(walk, of)),
+    ));
+    Ok(())
+}
+
+/// Edits of one template of each kind.
+pub(crate) fn edits(page: &mut Page, mut flat: Flat) -> Result<()> {
+    let n = flat.people();
+    page.head(&format!("One template edited, {} people", figure(f64::from(n))));
+    let (built, index) = time(|| flat.index());
+    page.line(format!(
+        "Two entitlements more and one less, on one thread, by the time on a processor. The index of who has what takes {} bytes a person and {} ms to build.",
+        figure(index.bytes() as f64 / f64::from(n)),
+        figure(built.as_secs_f64() * 1e3),
+    ));
+    page.line("");
+    page.table(&[
+        "template",
+        "people affected",
+        "claims that came or went",
+        "median ms",
+        "ns a person affected",
+    ]);
+    let mut bounds = Vec::new();
+    for (name, kind) in EDITED {
+        let mut all = Vec::new();
+        for round in 0..9 {
+            let template = kind.first + if name == "base" { 0 } else { round };
+            let mut row = flat.template(template).to_vec();
+            row.remove(row.len() / 2);
+            row.extend([
+                (round * 1_741 + 13) % ENTITLEMENTS,
+                (round * 977 + 19_001) % ENTITLEMENTS,
+            ]);
+            let mut edited = Ok(Edited::default());
+            let spent = least(1, || edited = flat.edit_template(&index, template, &row)).cpu;
+            let edited = edited?;
+            all.push((spent, edited.affected, edited.shifts.len()));
+        }
+        all.sort_unstable();
+        let (spent, affected, shifts) = all.get(all.len() / 2).copied().unwrap_or_default();
+        let (ms, ns) = (spent.as_secs_f64() * 1e3, each(spent, affected));
+        page.row(&[
+            name.to_owned(),
+            figure(affected as f64),
+            figure(shifts as f64),
+            format!("{ms:.3}"),
+            figure(ns),
+        ]);
+        bounds.push((name, ms, ns));
+    }
+    page.line("");
+    for (name, ms, ns) in bounds {
+        page.bound(
+            &format!("{name}: at most 1,000 ns a person affected: {}", figure(ns)),
+            ns <= 1_000.0,
+        );
+        if name == "job" && n >= 1_000_000 {
+            page.bound(&format!("a job template in at most 0.5 ms: {ms:.3} ms"), ms <= 0.5);
+        }
+    }
+    Ok(())
+}

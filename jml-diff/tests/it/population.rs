@@ -1,0 +1,308 @@
+//! One truth: everybody at once gets the same answers as everybody one by one.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+
+use jml_core::desired::{Desired, desired};
+use jml_core::id::IdentityId;
+use jml_core::policy::Policy;
+use jml_core::time::TzdbZones;
+use jml_diff::population::flat::{Builder, Deltas, FlatError, OURS, Totals};
+use jml_diff::population::{Population, PopulationDelta, PopulationError, concerned};
+use jml_diff::{Delta, Verdict, delta};
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+
+use crate::company::{Company, PolicySpec, at, edits, people, policies};
+
+fn threads(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap()
+}
+
+type Lines = BTreeSet<(IdentityId, String, String)>;
+
+/// Everything that differs, by the one-by-one delta.
+fn by_person(deltas: &[Delta]) -> Lines {
+    let lines = deltas.iter().flat_map(|delta| {
+        delta.access.iter().map(|line| (delta.identity.clone(), &line.entitlement, line.verdict))
+    });
+    let lines = lines.filter(|(_, _, verdict)| *verdict != Verdict::Keep);
+    lines.map(|(who, what, verdict)| (who, what.to_string(), format!("{verdict:?}"))).collect()
+}
+
+fn at_once(answer: &PopulationDelta, population: &Population<'_>) -> Lines {
+    let lines = answer.lines(population);
+    lines
+        .map(|it| (it.identity.clone(), it.entitlement.to_string(), format!("{:?}", it.verdict)))
+        .collect()
+}
+
+fn totals(deltas: &[Delta]) -> Totals {
+    let count = |is: &dyn Fn(Verdict) -> bool| {
+        let lines = deltas.iter().flat_map(|delta| &delta.access);
+        lines.filter(|line| is(line.verdict)).count() as u64
+    };
+    let differs = |delta: &&Delta| {
+        !delta.waits.is_empty() || delta.access.iter().any(|line| line.verdict != Verdict::Keep)
+    };
+    Totals {
+        people: deltas.iter().filter(differs).count() as u64,
+        grants: count(&|it| it == Verdict::Grant),
+        waits: deltas.iter().map(|delta| delta.waits.len() as u64).sum(),
+        revokes: count(&|it| it == Verdict::Revoke),
+        foreign: count(&|it| matches!(it, Verdict::Foreign(_))),
+        keeps: count(&|it| it == Verdict::Keep),
+    }
+}
+
+/// Holds an answer against the per-person truth.
+fn agrees(
+    company: &Company,
+    policy: &Policy,
+    population: &Population<'_>,
+    answer: &PopulationDelta,
+) -> Result<(), TestCaseError> {
+    let all = company.desired(policy);
+    let truth: Vec<Delta> =
+        all.iter().map(|it| delta(policy, it, &company.world, &company.ledger)).collect();
+    for delta in &truth {
+        let found = population.delta(&delta.identity);
+        prop_assert_eq!(found.as_ref(), Some(delta));
+        for line in &delta.access {
+            let why = population.why(&delta.identity, &line.entitlement).unwrap();
+            let first = delta.access.iter().find(|it| it.entitlement == line.entitlement);
+            prop_assert_eq!(Some(&why), first);
+        }
+    }
+    prop_assert_eq!(at_once(answer, population), by_person(&truth));
+    prop_assert_eq!(answer.totals(), totals(&truth));
+    Ok(())
+}
+
+fn whole<'a>(company: &'a Company, policy: &'a Policy) -> Result<Population<'a>, PopulationError> {
+    Population::new(policy, &company.world, &company.ledger, company.desired(policy))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn everybody_at_once_is_everybody_one_by_one(
+        spec in policies(), people in people(14), incomplete in prop::bool::weighted(0.1),
+    ) {
+        let policy = spec.policy();
+        let company = Company::new(&people, &policy, incomplete);
+        let population = whole(&company, &policy).unwrap();
+        let answer = population.diff(threads(1));
+        agrees(&company, &policy, &population, &answer)?;
+        for count in [2, 3, 7] {
+            prop_assert_eq!(&population.diff(threads(count)), &answer);
+        }
+    }
+
+    #[test]
+    fn after_an_edit_it_is_as_if_computed_anew(
+        (before, after) in edits(), people in people(14), incomplete in prop::bool::weighted(0.1),
+    ) {
+        let (before, after) = (before.policy(), after.policy());
+        let company = Company::new(&people, &before, incomplete);
+        let mut population = whole(&company, &before).unwrap();
+        let mut answer = population.diff(threads(1));
+        let all: Vec<Desired> = company.desired(&before);
+        let whom = concerned(&before, &after, &company.facts, at());
+        let anew = company.facts.people.iter().filter(|(id, _)| whom.contains(*id));
+        let anew: Vec<_> =
+            anew.map(|(_, facts)| desired(&after, facts, &TzdbZones, at())).collect();
+        // Nobody is left out whose claims differ.
+        for (old, new) in all.iter().zip(company.desired(&after)) {
+            let gives = |it: &Desired| -> Vec<_> {
+                it.claims.iter().map(|c| (c.entitlement.clone(), c.source.clone())).collect()
+            };
+            prop_assert!(whom.contains(&new.identity) || gives(old) == gives(&new));
+        }
+        let updated = population.update(&after, &mut answer, anew).unwrap();
+        prop_assert_eq!(updated.people, whom.len());
+        agrees(&company, &after, &population, &answer)?;
+    }
+}
+
+/// A flat company: templates, and of each person templates, own, held with marks.
+type Rows = (Vec<BTreeSet<u32>>, Vec<(BTreeSet<u32>, BTreeSet<u32>, Vec<(u32, bool)>)>);
+
+const IDS: u32 = 24;
+
+fn rows() -> impl Strategy<Value = Rows> {
+    let ids = || btree_set(0..IDS, 0..9);
+    let held = btree_set(0..IDS, 0..12);
+    let held = (held, any::<u64>())
+        .prop_map(|(held, marks)| held.into_iter().map(|id| (id, marks >> id & 1 == 1)).collect());
+    (1..6_usize).prop_flat_map(move |count| {
+        let templates = vec(ids(), count);
+        let has = btree_set(0..u32::try_from(count).unwrap(), 0..4);
+        let own = prop_oneof![4 => Just(BTreeSet::new()), 1 => ids()];
+        (templates, vec((has, own, held.clone()), 0..60))
+    })
+}
+
+fn build(rows: &Rows, marks: u64) -> Builder {
+    let mut builder = Builder::new(IDS).unwrap();
+    for id in 0..IDS {
+        let bit = |shift: u32| marks >> (id + shift) & 0b1001 == 0b1001;
+        let (waits, foreign, foreign_if_ours) = (bit(0), bit(11), bit(23));
+        let fate = jml_diff::population::flat::Fate { waits, foreign, foreign_if_ours };
+        builder.fate(id, fate).unwrap();
+    }
+    for template in &rows.0 {
+        builder.template(&template.iter().copied().collect::<Vec<_>>()).unwrap();
+    }
+    for (has, own, held) in &rows.1 {
+        let has: Vec<u32> = has.iter().copied().collect();
+        let own: Vec<(u32, u32)> = own.iter().map(|id| (*id, 0)).collect();
+        let held: Vec<u32> =
+            held.iter().map(|(id, ours)| if *ours { id | OURS } else { *id }).collect();
+        builder.person(&has, &own, &held).unwrap();
+    }
+    builder
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn rows_give_what_sets_give(rows in rows()) {
+        let deltas = build(&rows, 0).finish().diff(threads(2));
+        let mut found = Totals::default();
+        for (person, (has, own, held)) in (0..).zip(&rows.1) {
+            let mut desired = own.clone();
+            desired.extend(has.iter().flat_map(|template| &rows.0[*template as usize]));
+            let held: BTreeSet<u32> = held.iter().map(|(id, _)| *id).collect();
+            let it = deltas.of(person);
+            let grants: Vec<u32> = desired.difference(&held).copied().collect();
+            let revokes: Vec<u32> = held.difference(&desired).copied().collect();
+            prop_assert_eq!(it.grants, grants.as_slice());
+            prop_assert_eq!(it.revokes, revokes.as_slice());
+            found.people += u64::from(grants.len() + revokes.len() > 0);
+            found.grants += grants.len() as u64;
+            found.revokes += revokes.len() as u64;
+            found.keeps += held.intersection(&desired).count() as u64;
+        }
+        prop_assert_eq!(deltas.totals(), found);
+        prop_assert_eq!(deltas.iter().count() as u64, found.people);
+    }
+
+    #[test]
+    fn edits_of_rows_are_as_if_built_anew(
+        mut rows in rows(), marks in any::<u64>(),
+        edits in vec((any::<prop::sample::Index>(), btree_set(0..IDS, 0..9)), 1..4),
+        others in vec((any::<prop::sample::Index>(), btree_set(0..IDS, 0..9)), 0..4),
+    ) {
+        let mut flat = build(&rows, marks).finish();
+        let mut index = flat.index();
+        let mut deltas = flat.diff(threads(1));
+        for (which, row) in edits {
+            let which = which.index(rows.0.len());
+            let ids: Vec<u32> = row.iter().copied().collect();
+            let number = u32::try_from(which).unwrap();
+            let edited = flat.edit_template(&index, number, &ids).unwrap();
+            let has = rows.1.iter().filter(|(has, _, _)| has.contains(&number)).count();
+            prop_assert_eq!(edited.affected, has);
+            prop_assert!(edited.shifts.is_sorted_by_key(|it| (it.person(), it.entitlement())));
+            deltas.patch(&flat, &edited.shifts);
+            rows.0[which] = row;
+            let anew = build(&rows, marks).finish();
+            prop_assert_eq!(&flat.diff(threads(2)), &anew.diff(threads(1)));
+            prop_assert_eq!(&deltas, &anew.diff(threads(1)));
+        }
+        for (who, own) in others {
+            if rows.1.is_empty() {
+                break;
+            }
+            let (who, from) = (who.index(rows.1.len()), rows.1.len() - 1 - who.index(rows.1.len()));
+            let has = rows.1[from].0.clone();
+            let list: Vec<u32> = has.iter().copied().collect();
+            let number = u32::try_from(who).unwrap();
+            let own_ids: Vec<(u32, u32)> = own.iter().map(|id| (*id, 0)).collect();
+            let shifts = flat.reassign(&mut index, number, &list, &own_ids).unwrap();
+            deltas.patch(&flat, &shifts);
+            rows.1[who].0 = has;
+            rows.1[who].1 = own;
+            let anew = build(&rows, marks).finish();
+            prop_assert_eq!(&deltas, &anew.diff(threads(1)));
+            prop_assert_eq!(&flat.diff(threads(1)), &deltas);
+            prop_assert_eq!(&index, &anew.index());
+        }
+    }
+
+    #[test]
+    fn threads_make_no_difference(rows in rows(), marks in any::<u64>()) {
+        let flat = build(&rows, marks).finish();
+        let one = flat.diff(threads(1));
+        let mut room = Deltas::default();
+        for count in [2, 3, 5, 64] {
+            flat.diff_into(threads(count), &mut room);
+            prop_assert_eq!(&room, &one);
+            prop_assert!(room.iter().eq(one.iter()));
+            prop_assert_eq!(room.touched(), one.touched());
+        }
+    }
+}
+
+/// Most people of the random companies are plain, or the tests above would say little about them.
+#[test]
+fn most_people_are_plain() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let (mut plain, mut odd) = (0, 0);
+    for _ in 0..40 {
+        let spec: PolicySpec = policies().new_tree(&mut runner).unwrap().current();
+        let people = people(14).new_tree(&mut runner).unwrap().current();
+        let policy = spec.policy();
+        let company = Company::new(&people, &policy, false);
+        let population = whole(&company, &policy).unwrap();
+        odd += population.odd();
+        plain += population.len() - population.odd();
+    }
+    assert!(plain > odd, "{plain} plain, {odd} odd");
+    assert!(odd > 20, "{odd} odd");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let mut builder = Builder::new(3).unwrap();
+    let unknown = |what, id, known| FlatError::Unknown { what, id, known };
+    assert_eq!(builder.template(&[1, 3]), Err(unknown("entitlement", 3, 3)));
+    assert_eq!(builder.person(&[0], &[], &[]), Err(unknown("template", 0, 0)));
+    assert_eq!(builder.person(&[], &[(5, 0)], &[]), Err(unknown("entitlement", 5, 3)));
+    assert_eq!(builder.person(&[], &[], &[1, 9]), Err(unknown("entitlement", 9, 3)));
+    assert_eq!(builder.person(&[], &[], &[2, 1]), Err(FlatError::Order { person: 0, id: 1 }));
+    assert_eq!(
+        builder.person(&[], &[], &[1, 1 | OURS]),
+        Err(FlatError::Order { person: 0, id: 1 })
+    );
+    let most = Builder::new(1 << 31).unwrap_err();
+    assert_eq!(most, FlatError::TooMany { what: "entitlements" });
+}
+
+#[test]
+fn people_come_in_order_and_strangers_are_refused() {
+    let (spec, people) = {
+        use proptest::strategy::ValueTree;
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let spec = policies().new_tree(&mut runner).unwrap().current();
+        (spec, proptest::collection::vec(people(14), 1).new_tree(&mut runner).unwrap().current())
+    };
+    let policy = spec.policy();
+    let company = Company::new(&people[0], &policy, false);
+    let mut all = company.desired(&policy);
+    assert!(all.len() > 1);
+    let mut population = whole(&company, &policy).unwrap();
+    let mut answer = population.diff(threads(1));
+    let mut stranger = all[0].clone();
+    stranger.identity = "nobody".parse().unwrap();
+    let refused = population.update(&policy, &mut answer, [stranger]);
+    assert!(matches!(refused, Err(PopulationError::Stranger { .. })));
+    all.reverse();
+    let refused = Population::new(&policy, &company.world, &company.ledger, all);
+    assert!(matches!(refused, Err(PopulationError::Order { .. })));
+}
