@@ -33,6 +33,14 @@ pub(crate) enum TargetConfig {
         key: Secret,
         /// One server for all, for a proxy or a fake.
         url: Option<String>,
+        /// The customer's id, which licences are listed with.
+        customer: Option<String>,
+        /// The licences that are looked after.
+        #[serde(default)]
+        licences: Vec<Licence>,
+        /// Whether ChromeOS devices of a leaver are disabled.
+        #[serde(default)]
+        chromeos: bool,
     },
     /// Okta, by an API token or by a service application and its key.
     Okta { url: String, token: Option<Secret>, client_id: Option<String>, key: Option<Secret> },
@@ -40,6 +48,9 @@ pub(crate) enum TargetConfig {
     Jumpcloud {
         api_key: Secret,
         organization: Option<String>,
+        /// Whether devices of a leaver are locked.
+        #[serde(default)]
+        lock_devices: bool,
         #[serde(default = "console")]
         url: String,
         #[serde(default = "insights")]
@@ -64,6 +75,57 @@ pub(crate) enum TargetConfig {
         #[serde(default)]
         removal: Removal,
     },
+}
+
+/// A licence of Google: `PRODUCT:SKU` in a policy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Licence {
+    product: String,
+    sku: String,
+    title: String,
+}
+
+/// What is wrong with the licences of a customer, and what to write instead.
+fn check_licences(customer: Option<&str>, licences: &[Licence]) -> Result<(), String> {
+    const PLACE: &str = "the Admin console shows it under Account settings";
+    match customer {
+        None if licences.is_empty() => {}
+        None => {
+            return Err(format!(
+                "customer: licences are listed by it; write customer = \"C00000000\" ({PLACE})"
+            ));
+        }
+        Some(id) => {
+            let number = id.strip_prefix('C').unwrap_or_default();
+            if number.is_empty() || !number.bytes().all(|it| it.is_ascii_alphanumeric()) {
+                return Err(format!(
+                    "customer: `{id}` is no customer's id; write one as C00000000 ({PLACE})"
+                ));
+            }
+        }
+    }
+    for (at, licence) in licences.iter().enumerate() {
+        for (field, text) in
+            [("product", &licence.product), ("sku", &licence.sku), ("title", &licence.title)]
+        {
+            let split = field == "product" && text.contains(':');
+            if text.trim().is_empty() || text.trim() != text || split {
+                return Err(format!(
+                    "licences[{at}].{field}: `{text}` is none; Google's list has them: \
+                     https://developers.google.com/workspace/admin/licensing/v1/how-tos/products"
+                ));
+            }
+        }
+        let same = |it: &&Licence| it.product == licence.product && it.sku == licence.sku;
+        if let Some(first) = licences.iter().position(|it| same(&it)).filter(|first| *first < at) {
+            return Err(format!(
+                "licences[{at}]: `{}:{}` is licences[{first}] already; take one of them out",
+                licence.product, licence.sku
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How a SCIM server wants members taken out of groups.
@@ -196,7 +258,16 @@ pub(crate) fn connect(
             let made = entra::Entra::new(id, client(url)?.authenticated(TokenAuth::new(source)));
             Arc::new(made.map_err(|e| text(&e))?.rooted(format!("{cloud}/v1.0")))
         }
-        TargetConfig::Google { service_account, admin, key: at, url } => {
+        TargetConfig::Google {
+            service_account,
+            admin,
+            key: at,
+            url,
+            customer,
+            licences,
+            chromeos,
+        } => {
+            check_licences(customer.as_deref(), licences).map_err(wrong)?;
             let signer = key("key", at)?;
             let (hosts, delegated) = match url {
                 None => (
@@ -217,8 +288,17 @@ pub(crate) fn connect(
                     (google::Hosts::one(url), made)
                 }
             };
-            let delegated = delegated.map_err(|e| text(&e))?;
-            Arc::new(google::Google::new(id, &hosts, delegated).map_err(|e| text(&e))?)
+            let mut delegated = delegated.map_err(|e| text(&e))?;
+            if *chromeos {
+                delegated = delegated.with_scope(google::CHROMEOS_SCOPE);
+            }
+            let each = licences.iter();
+            let each = each.map(|it| (it.product.as_str(), it.sku.as_str(), it.title.as_str()));
+            let customer = customer.as_deref().unwrap_or_default();
+            let made = google::Google::new(id, &hosts, delegated)
+                .and_then(|it| it.with_licences(customer, each))
+                .map_err(|e| text(&e))?;
+            Arc::new(if *chromeos { made.with_chromeos() } else { made })
         }
         TargetConfig::Okta { url, token, client_id, key: at } => {
             let base = client(url)?;
@@ -251,14 +331,17 @@ pub(crate) fn connect(
             };
             Arc::new(okta::Okta::new(id, made).map_err(|e| text(&e))?)
         }
-        TargetConfig::Jumpcloud { api_key, organization, url, insights } => {
+        TargetConfig::Jumpcloud { api_key, organization, lock_devices, url, insights } => {
             let secret = secret("api_key", api_key)?;
             let with = |url: &str| {
                 let header = jml_connectors::kit::http::types::HeaderName::from_static("x-api-key");
                 client(url).map(|it| it.authenticated(ApiKey::new(header, secret.clone())))
             };
             let made = jumpcloud::JumpCloud::new(id, with(url)?, with(insights)?);
-            let made = made.map_err(|e| text(&e))?;
+            let mut made = made.map_err(|e| text(&e))?;
+            if *lock_devices {
+                made = made.locking_devices();
+            }
             match organization {
                 Some(organization) => Arc::new(made.organization(organization)),
                 None => Arc::new(made),

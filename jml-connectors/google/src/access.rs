@@ -74,8 +74,8 @@ where
     }
 }
 
-/// A service account with domain-wide delegation, for exactly [`ADMIN_SCOPES`] and [`MAILBOX_SCOPES`]: one
-/// that was not delegated fails every token.
+/// A service account with domain-wide delegation, for exactly [`ADMIN_SCOPES`], [`MAILBOX_SCOPES`] and those that
+/// options need: one that was not delegated fails every token.
 /// <https://developers.google.com/identity/protocols/oauth2/service-account>
 #[derive(Clone)]
 pub struct Delegated {
@@ -85,6 +85,7 @@ pub struct Delegated {
     email: String,
     admin: String,
     signer: Arc<dyn AssertionSigner>,
+    further: Vec<String>,
 }
 
 impl std::fmt::Debug for Delegated {
@@ -121,14 +122,26 @@ impl Delegated {
         let audience = endpoint.to_owned();
         let endpoint = Client::over(endpoint, transport.clone())?;
         let (email, admin) = (email.into(), admin.into());
-        Ok(Self { endpoint, audience, transport, email, admin, signer })
+        Ok(Self { endpoint, audience, transport, email, admin, signer, further: Vec::new() })
+    }
+
+    /// The same with one more scope for the administrator, which an option of the connector needs
+    /// ([`CHROMEOS_SCOPE`](crate::CHROMEOS_SCOPE)).
+    #[must_use]
+    pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
+        self.further.push(scope.into());
+        self
     }
 }
 
 impl Delegation for Delegated {
     fn client(&self, base: &str, acting: Acting<'_>) -> Result<Client, ClientError> {
         let (subject, scope) = match acting {
-            Acting::Administrator => (self.admin.as_str(), ADMIN_SCOPES.join(" ")),
+            Acting::Administrator => {
+                let further = self.further.iter().map(String::as_str);
+                let scopes: Vec<&str> = ADMIN_SCOPES.into_iter().chain(further).collect();
+                (self.admin.as_str(), scopes.join(" "))
+            }
             Acting::Mailbox(user) => (user, MAILBOX_SCOPES.join(" ")),
         };
         let (endpoint, signer) = (self.endpoint.clone(), self.signer.clone());

@@ -23,6 +23,7 @@ pub(crate) struct Paged<T> {
         alias = "groups",
         alias = "members",
         alias = "mobiledevices",
+        alias = "chromeosdevices",
         alias = "applications",
         alias = "dataTransfers"
     )]
@@ -64,6 +65,12 @@ impl User {
     /// Whether somebody can sign in. What is done as the user only works then.
     pub(crate) const fn is_live(&self) -> bool {
         !self.suspended && !self.archived
+    }
+
+    /// The address, and those that a rename or an administrator left as others.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
+        let others = self.profile.get("aliases").and_then(Value::as_array).into_iter().flatten();
+        [self.primary_email.as_str()].into_iter().chain(others.filter_map(Value::as_str))
     }
 
     /// When the user last signed in; `None` for one who never did, whom Google shows as of 1970.

@@ -21,6 +21,9 @@ const AUDIT: &str = "https://www.googleapis.com/auth/admin.reports.audit.readonl
 /// What a service account needs when it acts for an administrator.
 pub const ADMIN_SCOPES: [&str; 8] = [USER, SECURITY, GROUP, ROLE, MOBILE, LICENCE, TRANSFER, AUDIT];
 
+/// What it needs besides, where ChromeOS devices are disabled.
+pub const CHROMEOS_SCOPE: &str = "https://www.googleapis.com/auth/admin.directory.device.chromeos";
+
 /// What it needs when it acts for the user of a mailbox.
 pub const MAILBOX_SCOPES: [&str; 2] = [
     "https://www.googleapis.com/auth/gmail.settings.basic",
@@ -88,6 +91,15 @@ pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
         .feeding_changes()
         .listing_wide()
         .losing_mail_when_disabled()
+}
+
+/// Adds what it takes to look at ChromeOS devices, and to disable them.
+pub(crate) fn add_chromeos(descriptor: &mut Descriptor) {
+    let verb = Verb::RevokeCredentials(CredentialClass::Devices);
+    if let Some(support) = descriptor.verbs.get_mut(&verb) {
+        *support = support.clone().with_permission(CHROMEOS_SCOPE);
+    }
+    descriptor.read_permissions.push(format!("{CHROMEOS_SCOPE}.readonly").into());
 }
 
 /// Mailboxes are changed as their own users, with other scopes than everything else.

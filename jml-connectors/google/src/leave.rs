@@ -8,6 +8,7 @@ use jml_core::provider::{
 };
 
 use crate::answers::Transfer;
+use crate::chromeos::both;
 use crate::{Google, refused, requests};
 
 impl Google {
@@ -36,9 +37,10 @@ impl Google {
             }
             CredentialClass::Devices => {
                 let devices = self.devices(cx, &user).await?;
-                self.directory
-                    .change_each(cx, devices.iter().map(|it| requests::wipe(&it.id)).collect())
-                    .await
+                let chromebooks = self.chromebooks(cx, &user).await?;
+                let wipes = devices.iter().map(|it| requests::wipe(&it.id)).collect();
+                let wiped = self.directory.change_each(cx, wipes).await;
+                both(wiped, self.disable(cx, &chromebooks).await)
             }
             CredentialClass::MfaFactors => {
                 let codes = user.is_live() && self.end_codes(cx, id).await?;

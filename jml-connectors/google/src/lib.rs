@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod change;
+mod chromeos;
 mod descriptor;
 mod feed;
 mod leave;
@@ -26,7 +27,7 @@ use jml_core::provider::{
 use serde::de::DeserializeOwned;
 
 pub use access::{Acting, Delegated, Delegation, Hosts};
-pub use descriptor::{ADMIN_SCOPES, MAILBOX_SCOPES};
+pub use descriptor::{ADMIN_SCOPES, CHROMEOS_SCOPE, MAILBOX_SCOPES};
 
 use answers::{Assignment, Group, Licence, Member, Paged, Role, User};
 
@@ -73,6 +74,7 @@ pub struct Google {
     gmail: String,
     delegation: Arc<dyn Delegation>,
     mailboxes: bool,
+    chromeos: bool,
     descriptor: Descriptor,
     kinds: Kinds,
     customer: String,
@@ -123,6 +125,7 @@ impl Google {
             gmail: hosts.gmail.clone(),
             delegation: Arc::new(delegation),
             mailboxes: true,
+            chromeos: false,
             descriptor,
             kinds,
             customer: String::new(),
@@ -159,6 +162,17 @@ impl Google {
         for part in MailboxPart::ALL {
             self.descriptor.verbs.remove(&Verb::SetMailbox(part));
         }
+        self
+    }
+
+    /// The same with ChromeOS devices: revoking devices also disables those that work and are noted as the
+    /// person's (`annotatedUser`). Off unless asked for: such a device is the company's, the next person may hold
+    /// it already, and only an administrator enables it again, for which a licence has to be free. Devices are
+    /// never deprovisioned or wiped. The credential needs [`CHROMEOS_SCOPE`] too ([`Delegated::with_scope`]).
+    #[must_use]
+    pub fn with_chromeos(mut self) -> Self {
+        self.chromeos = true;
+        descriptor::add_chromeos(&mut self.descriptor);
         self
     }
 

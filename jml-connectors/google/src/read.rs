@@ -62,7 +62,10 @@ impl Google {
             (CredentialClass::RefreshTokens, Some(self.tokens(cx, id).await?.len())),
             (CredentialClass::AppPasswords, Some(self.asps(cx, id).await?.len())),
             (CredentialClass::MfaFactors, self.factors(cx, user).await?),
-            (CredentialClass::Devices, Some(self.devices(cx, user).await?.len())),
+            (
+                CredentialClass::Devices,
+                Some(self.devices(cx, user).await?.len() + self.chromebooks(cx, user).await?.len()),
+            ),
         ] {
             if let Some(number) = number {
                 state.credentials.insert(class, count(number));

@@ -214,6 +214,44 @@ pub(crate) fn wipe(device: &str) -> Request {
     .json(json!({ "action": "admin_account_wipe" }))
 }
 
+/// The most ChromeOS devices of one call that changes their status.
+pub(crate) const CHROMEBOOKS: usize = 50;
+
+/// ChromeOS devices with an address in the note of whose they are. The search is for words.
+/// <https://developers.google.com/workspace/admin/directory/v1/list-query-operators>
+pub(crate) fn chromebooks(email: &str) -> Request {
+    Request::get(path![
+        "admin",
+        "directory",
+        "v1",
+        "customer",
+        "my_customer",
+        "devices",
+        "chromeos"
+    ])
+    .query("query", format!("user:\"{email}\""))
+    .query("projection", "BASIC")
+    .query("maxResults", 300)
+}
+
+/// Disables ChromeOS devices: nobody can use one until an administrator enables it.
+/// <https://developers.google.com/workspace/admin/directory/reference/rest/v1/customer.devices.chromeos/batchChangeStatus>
+pub(crate) fn disable(devices: &[String]) -> Request {
+    Request::post(path![
+        "admin",
+        "directory",
+        "v1",
+        "customer",
+        "my_customer",
+        "devices",
+        "chromeos:batchChangeStatus"
+    ])
+    .json(json!({
+        "deviceIds": devices,
+        "changeChromeOsDeviceStatusAction": "CHANGE_CHROME_OS_DEVICE_STATUS_ACTION_DISABLE",
+    }))
+}
+
 /// Who has a licence. `my_customer` is not known here: the customer is `C00000000`.
 /// <https://developers.google.com/workspace/admin/licensing/reference/rest/v1/licenseAssignments>
 pub(crate) fn holders(customer: &str, (product, sku): (&str, &str), size: u32) -> Request {

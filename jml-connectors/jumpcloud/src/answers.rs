@@ -154,9 +154,16 @@ pub(crate) struct Thing {
     name: String,
     #[serde(default)]
     hostname: String,
+    #[serde(default, rename = "osFamily")]
+    os: String,
 }
 
 impl Thing {
+    /// Whether it is a device that takes a lock: Linux and Windows do.
+    pub(crate) fn takes_lock(&self) -> bool {
+        ["linux", "windows"].iter().any(|it| self.os.eq_ignore_ascii_case(it))
+    }
+
     pub(crate) fn title(&self) -> &str {
         let names = [&self.label, &self.display_name, &self.hostname, &self.name];
         names.into_iter().find(|it| !it.is_empty()).map_or("", String::as_str)

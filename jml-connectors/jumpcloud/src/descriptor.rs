@@ -17,6 +17,12 @@ const WRITING: &str = "Manager";
 /// The administrator role for looking.
 const READING: &str = "Read Only";
 
+/// Adds the locking of devices.
+pub(crate) fn add_locks(descriptor: &mut Descriptor) {
+    let calls = VerbSupport::native().with_permission(WRITING).emulated();
+    descriptor.verbs.insert(Verb::RevokeCredentials(CredentialClass::Devices), calls);
+}
+
 pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
     let calls = VerbSupport::native().with_permission(WRITING);
     let emulated = calls.clone().emulated();

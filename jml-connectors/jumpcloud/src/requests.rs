@@ -140,6 +140,17 @@ pub(crate) fn delete_push_endpoint(id: &str, endpoint: &str) -> Request {
     Request::delete(path!["api", "v2", "users", id, "pushendpoints", endpoint])
 }
 
+/// One device.
+pub(crate) fn system(id: &str) -> Request {
+    Request::get(path!["api", "systems", id])
+}
+
+/// Locks a device, as soon as it is online. Not for a Mac.
+/// <https://docs.jumpcloud.com/api/1.0/index.html#operation/System_Lock>
+pub(crate) fn lock(id: &str) -> Request {
+    Request::post(path!["api", "systems", id, "command", "builtin", "lock"])
+}
+
 /// User groups.
 pub(crate) fn groups() -> Request {
     Request::get(path!["api", "v2", "usergroups"])

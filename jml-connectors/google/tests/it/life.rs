@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jml_connector_checks::{Life, Person, agrees, calls, golden, start};
 use jml_core::account::{AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
-use jml_testkit::fake::google::Device;
+use jml_testkit::fake::google::{Chromebook, Device};
 use jml_testkit::fake::{Hits, WireFault};
 use serde_json::json;
 
@@ -145,6 +145,40 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     let log = calls(&place.fake().requests(), &[(id, "{ada}"), (bob, "{bob}")]);
     golden(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/leaver.txt"), &log);
     agrees("google, a leaver", papers.as_ref());
+}
+
+/// Nobody can use the device of a leaver before an administrator has it, where that is asked for.
+#[tokio::test]
+async fn a_chromebook_is_disabled_before_anything_is_handed_over() {
+    let papers = papers();
+    let place = Place::of(papers.as_ref(), true);
+    let mut life = a_year(&place, POLICY).await;
+    let of = |whom: &str| Chromebook {
+        annotated_user: whom.to_owned(),
+        status: "ACTIVE".to_owned(),
+        recent_users: vec!["ada@corp.test".to_owned()],
+        ..Chromebook::default()
+    };
+    place.fake().with(|api| {
+        api.chromebooks.insert("cr-ada".into(), of("ada@corp.test"));
+        api.chromebooks.insert("cr-bob".into(), of("bob@corp.test"));
+    });
+    place.fake().forget();
+    leaves(&mut life);
+    let outcomes = life.settle().await;
+    assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
+    assert!(life.account("E1", "ada@corp.test").await.unwrap().left().is_empty());
+    place.fake().with(|api| {
+        let status = |id: &str| api.chromebooks[id].status.clone();
+        assert_eq!((status("cr-ada").as_str(), status("cr-bob").as_str()), ("DISABLED", "ACTIVE"));
+    });
+    let log = calls(&place.fake().requests(), &[]);
+    let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text}: {log}"));
+    let disabled = at("chromeos:batchChangeStatus");
+    assert!(at("\"suspended\":true") < disabled, "{log}");
+    assert!(at("mobile/dphone/action") < disabled, "{log}");
+    assert!(disabled < at("/groups/0sales/members/") && disabled < at("/transfers"), "{log}");
+    agrees("google, a leaver with a chromebook", papers.as_ref());
 }
 
 /// What cannot be taken is said, and waits for somebody who mends it.

@@ -1,6 +1,7 @@
 //! Google Workspace, against its fake over real sockets, and both against Google's own documents.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
+mod chromeos;
 mod feed;
 mod life;
 mod quirks;

@@ -18,11 +18,21 @@ pub(crate) fn papers() -> Option<Documents> {
 
 #[test]
 fn the_suite_holds_and_the_documents_agree() {
+    suite_with(false);
+}
+
+/// The report is the same one.
+#[test]
+fn the_suite_holds_with_chromeos_devices() {
+    suite_with(true);
+}
+
+fn suite_with(chromeos: bool) {
     let papers = papers();
     let for_worlds = papers.clone();
     let harness = Harness::new(move || {
         let papers = for_worlds.clone();
-        async move { world::world(papers.as_ref()) }
+        async move { world::world(papers.as_ref(), chromeos) }
     });
     conforms(env!("CARGO_MANIFEST_DIR"), "CONFORMANCE.txt", &harness);
     agrees("google, the suite", papers.as_ref());

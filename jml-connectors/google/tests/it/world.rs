@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jml_connector_checks::{NoKey, Watched, start};
-use jml_connector_google::{ADMIN_SCOPES, Delegated, Google, Hosts, MAILBOX_SCOPES};
+use jml_connector_google::{
+    ADMIN_SCOPES, CHROMEOS_SCOPE, Delegated, Google, Hosts, MAILBOX_SCOPES,
+};
 use jml_connector_kit::http::{ReqwestTransport, Transport};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass, Mailbox};
 use jml_core::clock::Clock as _;
 use jml_core::id::AccountId;
 use jml_testkit::ManualClock;
 use jml_testkit::conformance::{Backdoor, World};
-use jml_testkit::fake::google::{Device, Google as Api, Mailbox as Box_, SCOPE, User};
+use jml_testkit::fake::google::{Chromebook, Device, Google as Api, Mailbox as Box_, SCOPE, User};
 use jml_testkit::fake::{Fake, Server, WireFault};
 use jml_testkit::openapi::Documents;
 use serde_json::{Map, Value, json};
@@ -26,14 +28,21 @@ pub(crate) struct Place {
     pub(crate) server: Server<Api>,
     pub(crate) clock: Arc<ManualClock>,
     transport: Arc<dyn Transport>,
+    chromeos: bool,
     /// What is sent there has to agree with the documents.
     _watched: Watched,
 }
 
 impl Place {
     pub(crate) fn new(documents: Option<&Documents>) -> Self {
+        Self::of(documents, false)
+    }
+
+    /// With or without ChromeOS devices.
+    pub(crate) fn of(documents: Option<&Documents>, chromeos: bool) -> Self {
         let clock = Arc::new(ManualClock::jumping(start()));
-        let scopes = ADMIN_SCOPES.iter().chain(&MAILBOX_SCOPES);
+        let further = [CHROMEOS_SCOPE].into_iter().filter(|_| chromeos);
+        let scopes = ADMIN_SCOPES.into_iter().chain(MAILBOX_SCOPES).chain(further);
         let scopes: Vec<&str> = scopes.map(|it| it.strip_prefix(SCOPE).unwrap()).collect();
         let mut api = Api::new(ADMIN, ACCOUNT, &scopes, &["engineers", "sales", "staff"]);
         api.add_sku("Google-Apps", "1010020027", "Business Starter", None);
@@ -45,7 +54,7 @@ impl Place {
         let fake = watched.watch(fake);
         let server = fake.serve().expect("a free port");
         let transport = Arc::new(ReqwestTransport::new().expect("TLS"));
-        Self { server, clock, transport, _watched: watched }
+        Self { server, clock, transport, chromeos, _watched: watched }
     }
 
     pub(crate) fn fake(&self) -> &Fake<Api> {
@@ -53,27 +62,34 @@ impl Place {
     }
 
     pub(crate) fn provider(&self, id: &str) -> Google {
-        provider(id, &self.server.url(), &self.transport)
+        provider(id, &self.server.url(), &self.transport, self.chromeos)
+    }
+
+    /// The connector with the option, and a credential without the scope.
+    pub(crate) fn short_of_a_scope(&self, id: &str) -> Google {
+        provider(id, &self.server.url(), &self.transport, false).with_chromeos()
     }
 }
 
-fn provider(id: &str, url: &str, transport: &Arc<dyn Transport>) -> Google {
+fn provider(id: &str, url: &str, transport: &Arc<dyn Transport>, chromeos: bool) -> Google {
     let endpoint = format!("{url}/token");
     let signer = Arc::new(NoKey);
     let access = Delegated::over(transport.clone(), &endpoint, ACCOUNT, ADMIN, signer);
     let access = access.expect("a client");
-    Google::new(id.parse().expect("an id"), &Hosts::one(url), access)
+    let access = if chromeos { access.with_scope(CHROMEOS_SCOPE) } else { access };
+    let made = Google::new(id.parse().expect("an id"), &Hosts::one(url), access)
         .and_then(|it| {
             let starter = ("Google-Apps", "1010020027", "Business Starter");
             let plus = ("Google-Apps", "1010020020", "Enterprise Plus");
             it.with_licences("C01", [starter, plus])
         })
-        .expect("a connector")
+        .expect("a connector");
+    if chromeos { made.with_chromeos() } else { made }
 }
 
 /// A world for the suite.
-pub(crate) fn world(documents: Option<&Documents>) -> World {
-    let place = Place::new(documents);
+pub(crate) fn world(documents: Option<&Documents>, chromeos: bool) -> World {
+    let place = Place::of(documents, chromeos);
     let slow = |reason: &str| {
         let text = "Quota exceeded for quota metric 'Queries'.";
         let body = json!({ "error": { "code": 403, "message": text,
@@ -82,7 +98,7 @@ pub(crate) fn world(documents: Option<&Documents>) -> World {
     };
     let (url, transport) = (place.server.url(), place.transport.clone());
     let door = Door(place.fake().clone(), place.clock.clone());
-    let make = move || provider("google", &url, &transport);
+    let make = move || provider("google", &url, &transport, chromeos);
     World::of(Arc::new(make()))
         .clock(place.clock)
         .domain("corp.test")
@@ -134,6 +150,11 @@ fn named(api: &Api, email: &str) -> AccountId {
     hit.map_or(email, |(id, _)| id).parse().unwrap()
 }
 
+/// Whether ChromeOS devices are the connector's business here.
+fn has_chromeos(api: &Api) -> bool {
+    api.delegations.values().any(|scopes| scopes.contains(CHROMEOS_SCOPE))
+}
+
 /// An account as the connector would show it, from what the customer holds.
 pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     let ids =
@@ -172,12 +193,15 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     }
     let count = |number: usize| u32::try_from(number).unwrap();
     let on = |it: &&Device| it.status == "APPROVED" && it.emails.contains(user.email());
+    let works = |it: &&Chromebook| it.status == "ACTIVE" && it.annotated_user == user.email();
+    let chromebooks = api.chromebooks.values().filter(works).filter(|_| has_chromeos(api)).count();
+    let devices = api.devices.values().filter(on).count() + chromebooks;
     state.credentials = [
         (CredentialClass::Sessions, user.sessions),
         (CredentialClass::RefreshTokens, count(user.tokens.len())),
         (CredentialClass::AppPasswords, count(user.asps.len())),
         (CredentialClass::MfaFactors, u32::from(user.enrolled) + user.codes),
-        (CredentialClass::Devices, count(api.devices.values().filter(on).count())),
+        (CredentialClass::Devices, count(devices)),
     ]
     .into();
     state.mailbox = user.mailbox.as_ref().map(|mailbox| Mailbox {
@@ -220,7 +244,15 @@ impl Backdoor for Door {
             let count = |class| account.credentials.get(&class).copied().unwrap_or(0);
             let email = account.user_name.to_string();
             api.devices.retain(|_, it| !it.emails.contains(&email));
+            api.chromebooks.retain(|_, it| it.annotated_user != email);
+            let chromeos = has_chromeos(api);
             for number in 0..count(CredentialClass::Devices) {
+                if chromeos && number % 2 == 1 {
+                    let (annotated_user, status) = (email.clone(), "ACTIVE".to_owned());
+                    let made = Chromebook { annotated_user, status, ..Chromebook::default() };
+                    api.chromebooks.insert(format!("c{id}{number}"), made);
+                    continue;
+                }
                 let emails = [email.clone()].into();
                 let device = Device { emails, status: "APPROVED".into() };
                 api.devices.insert(format!("d{id}{number}"), device);

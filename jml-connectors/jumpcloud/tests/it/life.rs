@@ -47,7 +47,7 @@ const NAMES: [(&str, &str); 5] = [
     (LAPTOP, "{laptop}"),
 ];
 
-const ADA: Person<'_> = Person {
+pub(crate) const ADA: Person<'_> = Person {
     id: "E1",
     says: &[
         ("login", "ada"),
@@ -58,13 +58,16 @@ const ADA: Person<'_> = Person {
     ],
 };
 
+pub(crate) fn policy() -> String {
+    NAMES.iter().fold(POLICY.to_owned(), |text, (id, name)| text.replace(name, id))
+}
+
 fn life(place: &Place) -> Life {
-    let policy = NAMES.iter().fold(POLICY.to_owned(), |text, (id, name)| text.replace(name, id));
-    Life::new(Arc::new(place.provider("t")), place.clock.clone(), &policy)
+    Life::new(Arc::new(place.provider("t")), place.clock.clone(), &policy())
 }
 
 /// The id of Ada's user, and what she holds.
-fn ada(place: &Place) -> (String, BTreeSet<String>) {
+pub(crate) fn ada(place: &Place) -> (String, BTreeSet<String>) {
     place.fake().with(|api| {
         let (id, user) = api
             .users
@@ -76,7 +79,7 @@ fn ada(place: &Place) -> (String, BTreeSet<String>) {
     })
 }
 
-fn engineer() -> BTreeSet<String> {
+pub(crate) fn engineer() -> BTreeSet<String> {
     let groups = [STAFF, ENGINEERS].map(|it| format!("group/{it}"));
     groups.into_iter().chain(["system", "sudo"].map(|it| format!("{it}/{LAPTOP}"))).collect()
 }
@@ -86,7 +89,7 @@ fn seller() -> BTreeSet<String> {
 }
 
 /// What somebody collects at work.
-fn works(place: &Place, id: &str) {
+pub(crate) fn works(place: &Place, id: &str) {
     place.fake().with(|api| {
         let user = api.users.get_mut(id).unwrap();
         assert_eq!(user.state, "ACTIVATED");

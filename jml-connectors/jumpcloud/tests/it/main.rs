@@ -4,6 +4,7 @@
 mod fake;
 mod life;
 mod listing;
+mod locks;
 mod special;
 mod suite;
 mod world;

@@ -21,12 +21,21 @@ pub(crate) fn papers() -> Option<Documents> {
 
 #[test]
 fn the_suite_holds_and_the_documents_agree() {
+    suite_with(false, "CONFORMANCE.txt");
+}
+
+#[test]
+fn the_suite_holds_where_devices_are_locked() {
+    suite_with(true, "tests/golden/conformance-locking.txt");
+}
+
+fn suite_with(locks: bool, report: &str) {
     let papers = papers();
     let for_worlds = papers.clone();
     let harness = Harness::new(move || {
         let papers = for_worlds.clone();
-        async move { world::world(papers.as_ref()) }
+        async move { world::world(papers.as_ref(), locks) }
     });
-    conforms(env!("CARGO_MANIFEST_DIR"), "CONFORMANCE.txt", &harness);
+    conforms(env!("CARGO_MANIFEST_DIR"), report, &harness);
     agrees("jumpcloud, the suite", papers.as_ref());
 }

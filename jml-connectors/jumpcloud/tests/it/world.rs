@@ -16,7 +16,7 @@ use jml_core::entitlement::EntitlementKey;
 use jml_core::id::AccountId;
 use jml_testkit::ManualClock;
 use jml_testkit::conformance::{Backdoor, World};
-use jml_testkit::fake::jumpcloud::{JumpCloud as Api, User};
+use jml_testkit::fake::jumpcloud::{JumpCloud as Api, System, User};
 use jml_testkit::fake::{Fake, Server, WireFault};
 use jml_testkit::openapi::Documents;
 use serde_json::{Value, json};
@@ -68,6 +68,11 @@ impl Place {
         let id = id.parse().expect("an id");
         JumpCloud::new(id, self.client.clone(), self.client.clone()).expect("a connector")
     }
+
+    /// The connector that locks devices.
+    pub(crate) fn locking(&self, id: &str) -> JumpCloud {
+        self.provider(id).locking_devices()
+    }
 }
 
 pub(crate) fn key(text: &str) -> EntitlementKey {
@@ -75,7 +80,7 @@ pub(crate) fn key(text: &str) -> EntitlementKey {
 }
 
 /// A world for the suite.
-pub(crate) fn world(documents: Option<&Documents>) -> World {
+pub(crate) fn world(documents: Option<&Documents>, locks: bool) -> World {
     let place = Place::new(documents);
     let body = "403 Forbidden: your IP has been blocked due to suspected abuse";
     let blocked = WireFault::Answer { status: 403, headers: Vec::new(), body: body.into() }
@@ -83,7 +88,8 @@ pub(crate) fn world(documents: Option<&Documents>) -> World {
     let (client, door) = (place.client.clone(), Door(place.fake().clone(), place.clock.clone()));
     let make = move || {
         let id = "jumpcloud".parse().expect("an id");
-        JumpCloud::new(id, client.clone(), client.clone()).expect("a connector")
+        let made = JumpCloud::new(id, client.clone(), client.clone()).expect("a connector");
+        if locks { made.locking_devices() } else { made }
     };
     let free = [format!("group/{ENGINEERS}"), format!("app/{CRM}"), format!("system/{LAPTOP}")];
     World::of(Arc::new(make()))
@@ -132,6 +138,11 @@ const fn state_of(status: AccountStatus) -> &'static str {
     }
 }
 
+/// Whether somebody may go on with a device: nobody told it to lock.
+fn is_open(system: &System, user: &str) -> bool {
+    system.users.contains_key(user) && !system.commands.iter().any(|it| it == "lock")
+}
+
 /// An account as the connector would show it, from what the organisation holds.
 pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     let text = |name: &str| user.profile.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -163,10 +174,12 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
         }
     }
     let count = |number: usize| u32::try_from(number).unwrap();
+    let open = api.systems.values().filter(|it| is_open(it, id)).count();
     let factors = usize::from(user.totp) + usize::from(user.webauthn) + user.push.len();
     state.credentials = [
         (CredentialClass::SshKeys, count(user.ssh_keys.len())),
         (CredentialClass::MfaFactors, count(factors)),
+        (CredentialClass::Devices, count(open)),
     ]
     .into();
     state
@@ -209,6 +222,20 @@ impl Backdoor for Door {
                 }
             }
             let count = |class| account.credentials.get(&class).copied().unwrap_or(0);
+            // A device is held, too.
+            let mut open: Vec<String> = api
+                .systems
+                .iter()
+                .filter(|(_, it)| is_open(it, &id))
+                .map(|(system, _)| system.clone())
+                .collect();
+            let wanted = usize::try_from(count(CredentialClass::Devices)).unwrap();
+            while open.len() < wanted {
+                let made = api.add_system("laptop", "linux");
+                let edge = json!({ "sudo": { "enabled": false, "withoutPassword": false } });
+                api.systems.get_mut(&made).unwrap().users.insert(id.clone(), edge);
+                open.push(made);
+            }
             let some = |kind: &str, count: u32| {
                 let each = (0..count).map(|n| (format!("{kind}{n:022}"), format!("{kind} {n}")));
                 each.collect::<BTreeMap<_, _>>()

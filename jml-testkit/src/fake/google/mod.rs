@@ -17,12 +17,15 @@
 //! - A suspended user refuses backup codes and Gmail calls.
 //! - A member twice is 409 `duplicate`; one who is nobody is 404, or 400 ([`Quirks::unknown_member_is_400`]).
 //! - Transfers of data run on after the answer ([`Quirks::transfer_ms`]).
+//! - ChromeOS devices are disabled and enabled by the batch, and the answer says of each what came of it. Only an
+//!   active one can be disabled, and one that is enabled again takes an upgrade.
 //! - What administrators change is in the audit log, the newest first, for 180 days. It names people by address,
 //!   shows late ([`Quirks::audit_lag_ms`]), and not in its order ([`Quirks::audit_stray_ms`]).
 //!
 //! Signatures are not verified.
 
 mod access;
+mod chromeos;
 mod reports;
 mod rest;
 mod users;
@@ -33,6 +36,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderValue, Method};
 use serde_json::{Map, Value, json as value};
 
+pub use chromeos::Chromebook;
 pub use reports::Activity;
 
 use super::token::{Tokens, asserted, form};
@@ -68,6 +72,10 @@ pub struct Google {
     pub skus: BTreeMap<(String, String), Sku>,
     /// Mobile devices by resource id.
     pub devices: BTreeMap<String, Device>,
+    /// ChromeOS devices by id.
+    pub chromebooks: BTreeMap<String, Chromebook>,
+    /// How many upgrades ChromeOS devices may take; any number without it.
+    pub chrome_upgrades: Option<usize>,
     /// Applications whose data can be transferred, by id.
     pub applications: BTreeMap<String, String>,
     /// Transfers by id.
@@ -375,6 +383,9 @@ impl Google {
             ([_, _, _, "groups", ..], false) => {
                 &["admin.directory.group", "admin.directory.group.member"]
             }
+            ([_, _, _, "customer", _, "devices", what, ..], _) if what.starts_with("chromeos") => {
+                chromeos::scopes(reads)
+            }
             ([_, _, _, "customer", _, "devices", ..], true) => {
                 &["admin.directory.device.mobile", "admin.directory.device.mobile.readonly"]
             }
@@ -440,6 +451,9 @@ impl Google {
                 "mobile",
                 rest @ ..,
             ] => self.route_devices(request, rest, &body, now),
+            ["admin", "directory", "v1", "customer", "my_customer", "devices", rest @ ..] => {
+                self.route_chromeos(request, rest, &body)
+            }
             ["admin", "directory", "v1", "customer", "my_customer", rest @ ..] => {
                 self.route_roles(request, rest, &body, now)
             }
