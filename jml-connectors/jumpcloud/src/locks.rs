@@ -28,7 +28,7 @@ impl JumpCloud {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 // It would fail again, so the others come first.
                 Err(error) if error.retry() == RetryAdvice::Never => {
-                    failed = failed.or(Some(error))
+                    failed = failed.or(Some(error));
                 }
                 Err(error) if told.is_empty() => return Err(error),
                 Err(error) => return Err(error.partly()),

@@ -41,7 +41,7 @@ async fn somebody(place: &Place, systems: &[&str]) -> AccountId {
 }
 
 fn commands(place: &Place, system: &str) -> Vec<String> {
-    place.fake().with(|api| api.systems[system].commands.clone())
+    place.fake().with(|api| api.systems.get(system).unwrap().commands.clone())
 }
 
 /// A life from the first day on, with a device, up to the last.
