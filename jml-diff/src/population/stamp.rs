@@ -8,23 +8,16 @@ use super::flat::ID;
 pub struct Stamp {
     stamps: Vec<u32>,
     epoch: u32,
-    /// What one block of a row comes to.
-    block: [u32; BLOCK + 1],
-    missing: Vec<u32>,
-    surplus: Vec<u32>,
+    missing: Sieve,
+    surplus: Sieve,
 }
-
-/// So many ids are looked at before what they came to is put away. A place in a block is one byte, so it needs
-/// no check against its end.
-const BLOCK: usize = u8::MAX as usize;
 
 impl Stamp {
     /// Space for entitlements with ids below `entitlements`. Other ids are left out of every answer.
     #[must_use]
     pub fn new(entitlements: u32) -> Self {
-        let (missing, surplus) = <(Vec<u32>, Vec<u32>)>::default();
-        let stamps = vec![0; entitlements as usize];
-        Self { stamps, epoch: 0, block: [0; BLOCK + 1], missing, surplus }
+        let (missing, surplus) = (Sieve::new(), Sieve::new());
+        Self { stamps: vec![0; entitlements as usize], epoch: 0, missing, surplus }
     }
 
     /// What is in some row of `desired` and not held, ascending and without repeats; and what is held and in
@@ -35,26 +28,26 @@ impl Stamp {
         held: &[u32],
     ) -> (&[u32], &[u32]) {
         let (is_held, is_done) = self.next_epoch();
-        let Self { stamps, block, missing, surplus, .. } = self;
+        let Self { stamps, missing, surplus, .. } = self;
+        // A slice of its own: where it is need not be read again after every stamp.
+        let stamps = stamps.as_mut_slice();
         in_fours(held, |marked| {
             if let Some(stamp) = stamps.get_mut((marked & ID) as usize) {
                 *stamp = is_held;
             }
         });
         missing.clear();
-        for some in desired.into_iter().flat_map(|row| row.chunks(BLOCK)) {
-            sift(some, block, missing, |id| {
+        for row in desired {
+            missing.sift(row, |id| {
                 let Some(stamp) = stamps.get_mut(id as usize) else { return false };
                 std::mem::replace(stamp, is_done) < is_held
             });
         }
         surplus.clear();
-        for some in held.chunks(BLOCK) {
-            let is = |marked: u32| stamps.get((marked & ID) as usize) == Some(&is_held);
-            sift(some, block, surplus, is);
-        }
+        surplus.sift(held, |marked| stamps.get((marked & ID) as usize) == Some(&is_held));
+        let missing = missing.all();
         missing.sort_unstable();
-        (missing, surplus)
+        (missing, surplus.all())
     }
 
     /// Two stamps that nobody used yet: for what is held, and for what was met among the desired.
@@ -68,24 +61,60 @@ impl Stamp {
     }
 }
 
-/// Puts away those of at most [`BLOCK`] ids that are wanted.
-#[inline]
-fn sift(
-    some: &[u32],
-    block: &mut [u32; BLOCK + 1],
-    into: &mut Vec<u32>,
-    mut wanted: impl FnMut(u32) -> bool,
-) {
-    // Written always and counted if it is wanted: the branch would be a coin toss.
-    let mut count = 0_u8;
-    in_fours(some, |id| {
-        if let Some(slot) = block.get_mut(usize::from(count)) {
-            *slot = id;
+/// Holds back the ids that are wanted.
+#[derive(Clone, Debug)]
+struct Sieve {
+    /// A place in it is one byte, so it needs no check against its end.
+    block: [u32; 256],
+    count: u8,
+    /// What did not fit.
+    more: Vec<u32>,
+}
+
+impl Sieve {
+    /// Ids at a time. Twice that always fits.
+    const SOME: usize = 128;
+
+    const fn new() -> Self {
+        Self { block: [0; 256], count: 0, more: Vec::new() }
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+        self.more.clear();
+    }
+
+    #[inline]
+    fn sift(&mut self, ids: &[u32], mut wanted: impl FnMut(u32) -> bool) {
+        for some in ids.chunks(Self::SOME) {
+            if usize::from(self.count) >= Self::SOME {
+                self.put_away();
+            }
+            // Written always and counted if it is wanted: the branch would be a coin toss.
+            let (block, mut count) = (&mut self.block, self.count);
+            in_fours(some, |id| {
+                if let Some(slot) = block.get_mut(usize::from(count)) {
+                    *slot = id;
+                }
+                count = count.wrapping_add(u8::from(wanted(id)));
+            });
+            self.count = count;
         }
-        count = count.wrapping_add(u8::from(wanted(id)));
-    });
-    if count > 0 {
-        into.extend_from_slice(block.get(..usize::from(count)).unwrap_or_default());
+    }
+
+    #[cold]
+    fn put_away(&mut self) {
+        let full = self.block.get(..usize::from(self.count)).unwrap_or_default();
+        self.more.extend_from_slice(full);
+        self.count = 0;
+    }
+
+    fn all(&mut self) -> &mut [u32] {
+        if self.more.is_empty() {
+            return self.block.get_mut(..usize::from(self.count)).unwrap_or_default();
+        }
+        self.put_away();
+        &mut self.more
     }
 }
 
@@ -123,6 +152,18 @@ mod tests {
             assert_eq!((missing, surplus), ([0, 3].as_slice(), [2].as_slice()));
         }
         assert!(stamp.epoch < 20);
+    }
+
+    #[test]
+    fn long_rows_are_sifted_whole() {
+        let mut stamp = Stamp::new(2_000);
+        let row: Vec<u32> = (0..1_000).collect();
+        let held: Vec<u32> = (500..2_000).collect();
+        let (missing, surplus) = stamp.diff([row.as_slice(), &row], &held);
+        assert_eq!(missing, (0..500).collect::<Vec<_>>());
+        assert_eq!(surplus, (1_000..2_000).collect::<Vec<_>>());
+        let (missing, surplus) = stamp.diff([row.as_slice()], &[7]);
+        assert_eq!((missing.len(), surplus.len()), (999, 0));
     }
 
     #[test]
