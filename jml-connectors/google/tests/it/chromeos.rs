@@ -69,7 +69,7 @@ impl Office {
     async fn counted(&self) -> u32 {
         let target = Target::Account(self.ada.clone());
         let seen = self.google.read(&self.cx(), &target).await.unwrap();
-        seen.account().unwrap().credentials[&CredentialClass::Devices]
+        *seen.account().unwrap().credentials.get(&CredentialClass::Devices).unwrap()
     }
 
     fn statuses(&self) -> BTreeMap<String, String> {
@@ -79,7 +79,7 @@ impl Office {
     }
 
     fn status(&self, id: &str) -> String {
-        self.statuses()[id].clone()
+        self.statuses().remove(id).unwrap()
     }
 
     /// The bodies of the calls that changed statuses.
