@@ -36,6 +36,12 @@ impl Watched {
         Self(given.cloned().or_else(read))
     }
 
+    /// No documents, for what theirs say too little about.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self(None)
+    }
+
     /// A fake that is watched by them.
     #[must_use]
     pub fn watch<A: FakeApi>(&self, fake: Fake<A>) -> Fake<A> {

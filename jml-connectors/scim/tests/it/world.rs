@@ -63,15 +63,20 @@ pub(crate) fn replacing() -> (Quirks, Capabilities) {
 }
 
 impl Place {
-    pub(crate) fn new(
-        (quirks, able): (Quirks, Capabilities),
-        documents: Option<&Documents>,
-    ) -> Self {
+    pub(crate) fn new(how: (Quirks, Capabilities), documents: Option<&Documents>) -> Self {
+        Self::watched(how, Watched::new(documents, crate::suite::papers))
+    }
+
+    /// For what the document says too little about.
+    pub(crate) fn unwatched(how: (Quirks, Capabilities)) -> Self {
+        Self::watched(how, Watched::nothing())
+    }
+
+    fn watched((quirks, able): (Quirks, Capabilities), watched: Watched) -> Self {
         let clock = Arc::new(ManualClock::jumping(start()));
         let mut api = Api::new(TOKEN, &["engineers", "sales", "staff"], start());
         api.quirks = quirks;
         let fake = Fake::new(api, clock.clone());
-        let watched = Watched::new(documents, crate::suite::papers);
         let fake = watched.watch(fake);
         let server = fake.serve().expect("a free port");
         let transport = Arc::new(ReqwestTransport::new().expect("TLS"));
