@@ -1,10 +1,5 @@
 //! Google Workspace, against its fake over real sockets, and both against Google's own documents.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
 mod chromeos;
 mod feed;
