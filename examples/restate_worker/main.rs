@@ -5,7 +5,7 @@
 //! cargo run -p jml-examples --example restate_worker -- serve /tmp/jml-target 9080 200    # in two terminals,
 //! cargo run -p jml-examples --example restate_worker -- serve /tmp/jml-target 9081 200    # on two ports
 //! curl -s $admin/deployments --json '{ "uri": "http://127.0.0.1:9080" }'
-//! curl -s $ingress/Planner/company/look --json '"first look"'
+//! curl -s $ingress/Planner/company/look --json '{ "cause": "first look" }'
 //! cargo run -p jml-examples --example restate_worker -- approve /tmp/jml-target $ingress 200
 //! scripts/restate.sh stop /tmp/jml-restate
 //! ```
@@ -17,6 +17,7 @@
 
 #[path = "../workers/company.rs"]
 mod company;
+mod ingress;
 mod worker;
 
 use std::path::Path;

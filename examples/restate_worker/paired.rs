@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use jml_core::approval::Deciders;
-use jml_core::attribute::{Assertion, AttributeValue, Opinion};
 use jml_core::clock::Clock;
 use jml_core::facts::Facts;
 use jml_core::id::{GateId, IdentityId, RunId};
@@ -25,7 +24,7 @@ use jml_evidence::vault::LocalKey;
 use jml_testkit::Memory;
 use restate_sdk::prelude::HttpServer;
 
-use crate::company::{BOSS, facts, policy};
+use crate::company::{self, BOSS, facts, policy};
 use crate::server::{Server, free_port, shared};
 
 /// Time that stands still until the history goes on.
@@ -84,23 +83,20 @@ fn history(start: DateTime<Utc>) -> Vec<(DateTime<Utc>, Facts)> {
     let mut all = facts(8, 4, start).unwrap();
     let mut history = vec![(start, all.clone())];
     let mut next = start;
-    let mut say = |all: &mut Facts, who: &str, name: &str, value: &str| {
+    let mut tell = |all: &mut Facts, who: &str, name: &str, value: &str| {
         next += TimeDelta::days(3);
         let person = all.people.get_mut(&who.parse::<IdentityId>().unwrap()).unwrap();
         if name == "last day" {
             person.identity.engagements[0].end = Some(next.date_naive() - TimeDelta::days(1));
         } else {
-            let opinion = Opinion::Value(AttributeValue::text(value));
-            let source = "hr".parse().unwrap();
-            let said = Assertion { source, opinion, valid_from: next, recorded_at: next };
-            person.identity.attributes.assert(name.parse().unwrap(), said);
+            company::say(&mut person.identity.attributes, name, value, next).unwrap();
         }
         history.push((next, all.clone()));
     };
-    say(&mut all, "P000002", "team", "blue");
-    say(&mut all, "P000003", "title", "Administrator");
-    say(&mut all, "P000001", "last day", "");
-    say(&mut all, "P000004", "title", "");
+    tell(&mut all, "P000002", "team", "blue");
+    tell(&mut all, "P000003", "title", "Administrator");
+    tell(&mut all, "P000001", "last day", "");
+    tell(&mut all, "P000004", "title", "");
     history
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::worker::ask;
+use crate::ingress::ask;
 
 /// A server that was started for this test; it is stopped when this is dropped.
 pub(crate) struct Server {

@@ -23,6 +23,7 @@ use jml_engine_restate::{Planner, Source, decision, services};
 use restate_sdk::prelude::HttpServer;
 
 use crate::company::{BOSS, Failure, facts, policy, ports};
+use crate::ingress::ask;
 
 /// Every so manieth is an administrator, whom somebody has to approve.
 pub(crate) const ADMINS: u32 = 5;
@@ -60,25 +61,6 @@ pub(crate) async fn serve(
     let planner = Planner::new(engine, Arc::new(Company { people }));
     HttpServer::new(services(ports).bind(planner).build()).serve(listener).await;
     Ok(())
-}
-
-/// Asks Restate's ingress.
-pub(crate) async fn ask(
-    client: &reqwest::Client,
-    url: &str,
-    body: Option<&impl serde::Serialize>,
-) -> Result<Vec<u8>, Failure> {
-    let mut request = client.post(url);
-    if let Some(body) = body {
-        let json = serde_json::to_vec(body)?;
-        request = request.header("content-type", "application/json").body(json);
-    }
-    let answer = request.send().await?;
-    let (status, said) = (answer.status(), answer.bytes().await?);
-    if status.is_success() {
-        return Ok(said.to_vec());
-    }
-    Err(format!("{url}: {status}: {}", String::from_utf8_lossy(&said)).into())
 }
 
 /// A run's journal, as the run itself has it.
@@ -126,28 +108,8 @@ struct Watched {
 /// Every so manieth change is held back by the target.
 const HELD_BACK: usize = 40;
 
-/// How many of so many changes the target may have held back.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the test"))]
-pub(crate) const fn held_back(sends: usize) -> usize {
-    sends / HELD_BACK + 1
-}
-
-/// A change that was sent.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the test"))]
-pub(crate) struct Send {
-    pub(crate) worker: String,
-    pub(crate) key: String,
-}
-
-/// Every change that was sent, by all workers.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the test"))]
-pub(crate) fn sends(folder: &Path) -> Result<Vec<Send>, Failure> {
-    let text = std::fs::read_to_string(folder.join(SENDS))?;
-    let parts = text.lines().filter_map(|line| line.split_once(' '));
-    Ok(parts.map(|(worker, key)| Send { worker: worker.into(), key: key.into() }).collect())
-}
-
-const SENDS: &str = "sends.log";
+/// Where every change that was sent is written down: the worker, and the key of the change.
+pub(crate) const SENDS: &str = "sends.log";
 
 impl Watched {
     fn open(folder: &Path) -> Result<Self, Failure> {

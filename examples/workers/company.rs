@@ -53,6 +53,20 @@ pub(crate) fn policy() -> Result<Policy, Failure> {
     Ok(parse_yaml("policy.yaml", POLICY)?)
 }
 
+/// HR says something about somebody, from an instant on.
+pub(crate) fn say(
+    attributes: &mut Attributes,
+    name: &str,
+    value: &str,
+    from: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let opinion = Opinion::Value(AttributeValue::text(value));
+    let source = "hr".parse()?;
+    let said = Assertion { source, opinion, valid_from: from, recorded_at: from };
+    attributes.assert(name.parse()?, said);
+    Ok(())
+}
+
 /// What HR says about so many people. Every `admins`th is an administrator, which the first one approves; none
 /// for 0.
 pub(crate) fn facts(people: u32, admins: u32, at: DateTime<Utc>) -> Result<Facts, Failure> {
@@ -66,10 +80,7 @@ pub(crate) fn facts(people: u32, admins: u32, at: DateTime<Utc>) -> Result<Facts
         let title = if admin { "Administrator" } else { "" };
         let said = [("email", email.as_str()), ("team", team), ("title", title), ("manager", BOSS)];
         for (name, value) in said {
-            let opinion = Opinion::Value(AttributeValue::text(value));
-            let source = "hr".parse()?;
-            let said = Assertion { source, opinion, valid_from: known, recorded_at: known };
-            attributes.assert(name.parse()?, said);
+            say(&mut attributes, name, value, known)?;
         }
         let person = PersonFacts::new(Identity {
             id: format!("P{number:06}").parse()?,

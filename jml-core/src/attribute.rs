@@ -91,6 +91,24 @@ impl AttributeValue {
         }
     }
 
+    /// Whether a target that shows `seen` holds this value. Targets have fewer types than policies: a date comes
+    /// back as the text that it was written as, a number too, where the target keeps texts.
+    ///
+    /// ```
+    /// use jml_core::attribute::{AttributeType, AttributeValue};
+    /// let day = AttributeValue::parse(AttributeType::Date, "2026-11-21").unwrap();
+    /// assert!(day.is_shown_as(&AttributeValue::text("2026-11-21")));
+    /// assert!(AttributeValue::Integer(7).is_shown_as(&AttributeValue::text("7")));
+    /// assert!(!AttributeValue::Integer(7).is_shown_as(&AttributeValue::text("07")));
+    /// ```
+    #[must_use]
+    pub fn is_shown_as(&self, seen: &Self) -> bool {
+        self == seen
+            || (self.attribute_type() != seen.attribute_type()
+                && matches!((self, seen), (Self::Text(_), _) | (_, Self::Text(_)))
+                && self.to_string() == seen.to_string())
+    }
+
     /// Reads a value of a declared type from the text of a feed's cell. Sets are separated by `;`.
     ///
     /// # Errors

@@ -131,6 +131,11 @@ impl Ledger {
         self.granted.get(account)?.get(entitlement)
     }
 
+    /// What we granted on an account, ascending.
+    pub(crate) fn granted_on(&self, account: &AccountRef) -> impl Iterator<Item = &EntitlementKey> {
+        self.granted.get(account).into_iter().flat_map(BTreeMap::keys)
+    }
+
     /// Since when an account is closed because its person left, if it was us who closed it.
     #[must_use]
     pub fn closed(&self, account: &AccountRef) -> Option<DateTime<Utc>> {

@@ -12,7 +12,7 @@ use jml_core::policy::Brakes;
 use jml_core::provider::Operation;
 use jml_diff::population::Effects;
 use jml_diff::{Planned, World};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What the brakes say about a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,7 +49,8 @@ impl fmt::Display for Trip {
 }
 
 /// Somebody's word that exactly one batch may pass. It raises no limit and holds for nothing else.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Override {
     /// The batch, as the brake report named it.

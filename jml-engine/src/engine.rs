@@ -19,7 +19,7 @@ use jml_diff::PlanError;
 use crate::brake::BrakeReport;
 use crate::drive::{DriveError, drive};
 use crate::history::History;
-use crate::machine::{Input, Machine, ReplayError};
+use crate::machine::{Machine, ReplayError, Word};
 use crate::ports::Ports;
 use crate::timeline::{Moment, timeline};
 use crate::view::RunView;
@@ -169,10 +169,10 @@ impl Engine {
             .map_err(|source| EngineError::Replay { run: run.clone(), source })
     }
 
-    async fn with_run(&self, run: &RunId, input: Input) -> Result<RunReport, EngineError> {
+    async fn with_run(&self, run: &RunId, word: Word) -> Result<RunReport, EngineError> {
         let entries = self.load(run).await?;
         let mut machine = self.open(run, &entries)?;
-        hand(&mut machine, self.ports.clock.now(), input)?;
+        hand(&mut machine, self.ports.clock.now(), word)?;
         self.go(machine).await
     }
 
@@ -190,7 +190,7 @@ impl Engine {
         sink.seal(entries).map_err(|what| EngineError::Evidence { run: run.clone(), what })
     }
 }
-fn hand(machine: &mut Machine, now: DateTime<Utc>, input: Input) -> Result<(), EngineError> {
+fn hand(machine: &mut Machine, now: DateTime<Utc>, word: Word) -> Result<(), EngineError> {
     let run = machine.run().clone();
-    machine.handle(now, input).map_err(|source| EngineError::Replay { run, source })
+    machine.handle(now, word.into()).map_err(|source| EngineError::Replay { run, source })
 }

@@ -375,7 +375,9 @@ impl Operation {
             }
             Self::UpdateAccount { user_name, set, clear } => {
                 user_name.as_ref().is_none_or(|name| &state.user_name == name)
-                    && set.iter().all(|(name, value)| state.attributes.get(name) == Some(value))
+                    && set.iter().all(|(name, value)| {
+                        state.attributes.get(name).is_some_and(|seen| value.is_shown_as(seen))
+                    })
                     && clear.iter().all(|name| !state.attributes.contains_key(name))
             }
             Self::SetStatus { status } => {

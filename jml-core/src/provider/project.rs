@@ -50,7 +50,10 @@ impl Operation {
                     account.user_name.clone_from(name);
                 }
                 for (name, value) in set {
-                    account.attributes.insert(name.clone(), value.clone());
+                    let seen = account.attributes.get(name);
+                    if !seen.is_some_and(|seen| value.is_shown_as(seen)) {
+                        account.attributes.insert(name.clone(), value.clone());
+                    }
                 }
                 for name in clear {
                     account.attributes.remove(name);

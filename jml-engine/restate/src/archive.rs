@@ -1,5 +1,4 @@
 //! Where journals are copied to, for planning, views and evidence.
-#![expect(missing_docs, reason = "the SDK's macros write clients without")]
 
 use std::sync::Arc;
 
@@ -12,15 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::{again, never};
 
 /// A virtual object for each run, named by it: keeps the run's entries in the journal store, in order.
-pub struct Archive {
+pub(crate) struct Archive {
     ports: Arc<Ports>,
 }
 
 /// Entries of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::exhaustive_structs, reason = "plain data")]
-pub struct Part {
+pub(crate) struct Part {
     /// Which run.
     pub run: RunId,
     /// Its next entries.
@@ -33,7 +31,7 @@ impl Archive {
     }
 }
 
-#[object]
+#[object(ingress_private, client_visibility = "pub(crate)")]
 impl Archive {
     /// Appends entries. What is there already stays as it is, so a second try changes nothing.
     #[handler]

@@ -1,5 +1,4 @@
 //! Calls to targets: so many at once per target, over all workers, and never blindly again.
-#![expect(missing_docs, reason = "the SDK's macros write clients without")]
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
@@ -11,20 +10,20 @@ use jml_engine::Ports;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::words::{What, Word};
+use crate::words::Heard;
 
 /// A virtual object for each of a target's lanes, named `target/number`. Restate runs one handler of a key at a
 /// time, so a target with four lanes has at most four calls under way, however many workers there are. Calls
-/// about one account share a lane.
-pub struct Lane {
+/// about one account share a lane; the first lane is for runs that keep somebody out, so that they do not wait
+/// behind a reorganisation.
+pub(crate) struct Lane {
     ports: Arc<Ports>,
 }
 
 /// One call that a run wants made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::exhaustive_structs, reason = "plain data")]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The invocation of the run that wants the answer.
     pub by: String,
     /// Which call of that run, from 0.
@@ -40,8 +39,7 @@ pub struct Asked {
 /// What came of a call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "answered, failed, or nobody knows")]
-pub enum Reply {
+pub(crate) enum Reply {
     /// The target answered.
     Answer(Box<jml_core::provider::Reply>),
     /// It did not, or refused.
@@ -62,10 +60,14 @@ impl Lane {
         Self { ports }
     }
 
-    /// The lane of a call, of as many as the target's descriptor allows calls at once.
-    pub(crate) fn of(ports: &Ports, provider: &ProviderId, call: &Call) -> String {
+    /// The lane of a call, of as many as the target's descriptor allows calls at once. `contains` tells whether
+    /// it is of a run that keeps somebody out.
+    pub(crate) fn of(ports: &Ports, provider: &ProviderId, call: &Call, contains: bool) -> String {
         let lanes = ports.providers.get(provider);
         let lanes = lanes.map_or(1, |it| u64::from(it.descriptor().limits.concurrency.max(1)));
+        if contains || lanes == 1 {
+            return format!("{provider}/0");
+        }
         let about = match call {
             Call::Read(Target::Account(account)) => account.as_str(),
             Call::Apply(change) => change.account.as_ref().map_or("", AccountId::as_str),
@@ -74,7 +76,7 @@ impl Lane {
         };
         let hash = Digest::of_bytes("jml-lane/v1", about.as_bytes());
         let [a, b, ..] = hash.as_bytes();
-        format!("{provider}/{}", (u64::from(*a) << 8 | u64::from(*b)) % lanes)
+        format!("{provider}/{}", 1 + (u64::from(*a) << 8 | u64::from(*b)) % (lanes - 1))
     }
 
     async fn make(&self, asked: &Asked) -> Reply {
@@ -93,7 +95,7 @@ impl Lane {
     }
 }
 
-#[object]
+#[object(ingress_private, client_visibility = "pub(crate)")]
 impl Lane {
     /// Makes one call and tells the run what came of it. A change that an earlier try of this handler may have
     /// sent is not sent again: the run is told that it is lost, and looks first.
@@ -109,13 +111,49 @@ impl Lane {
             let name = here.clone();
             first = ctx.run(|| async move { Ok(name) }).name("intended").await?;
         }
-        let told = ctx.run(|| async {
+        let heard = ctx.run(|| async {
             let reply = if first == here { self.make(&asked).await } else { Reply::Lost };
-            let what = What::Answered { number: asked.number, reply };
-            Ok(Json(Word { at: self.ports.clock.now(), what }))
+            Ok(Json(Heard::Answered { at: self.ports.clock.now(), number: asked.number, reply }))
         });
-        let Json(word) = told.name(asked.call.method()).await?;
-        ctx.invocation_handle(asked.by).signal(crate::run::WORD).resolve(Json(word));
+        let Json(heard) = heard.name(asked.call.method()).await?;
+        ctx.invocation_handle(asked.by).signal(crate::run::WORD).resolve(Json(heard));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use jml_core::id::{AccountId, ProviderId};
+    use jml_core::provider::{Call, Provider as _, Target};
+    use jml_engine::store::MemoryStore;
+    use jml_engine::{Ports, Silent, SystemClock};
+    use jml_testkit::Memory;
+
+    use super::Lane;
+
+    #[test]
+    fn who_keeps_somebody_out_waits_behind_nobody_else() {
+        let id: ProviderId = "dir".parse().unwrap();
+        let target = Memory::new(id.clone());
+        let lanes = usize::from(target.descriptor().limits.concurrency);
+        let ports = Ports {
+            providers: BTreeMap::from([(id.clone(), Arc::new(target) as Arc<_>)]),
+            journal: Arc::new(MemoryStore::new()),
+            clock: Arc::new(SystemClock),
+            people: Arc::new(Silent),
+            patience: chrono::TimeDelta::zero(),
+        };
+        let read = |number: u32| {
+            let account = AccountId::new(format!("acc-{number}")).unwrap();
+            Call::Read(Target::Account(account))
+        };
+        let others: BTreeSet<String> =
+            (0..500).map(|number| Lane::of(&ports, &id, &read(number), false)).collect();
+        assert_eq!(others.len(), lanes - 1, "{others:?}");
+        assert!(!others.contains("dir/0"), "{others:?}");
+        assert_eq!(Lane::of(&ports, &id, &read(7), true), "dir/0");
     }
 }

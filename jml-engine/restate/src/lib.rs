@@ -9,20 +9,20 @@ mod words;
 
 use std::sync::Arc;
 
+use archive::Archive;
 use jml_engine::Ports;
+use lane::Lane;
 use restate_sdk::prelude::*;
 
-pub use archive::{Archive, ArchiveClient, Part};
-pub use lane::{Asked, Lane, LaneClient, Reply};
 pub use person::{Opened, Person, PersonClient};
-pub use planner::{Looked, Planner, PlannerClient, Source};
+pub use planner::{Braked, Look, Looked, Planner, PlannerClient, Source};
 pub use run::{LifecycleRun, LifecycleRunClient};
-pub use words::{What, Word, decision};
+pub use words::{Told, decision};
 
 /// The services that carry out runs, for a worker to serve; add a [`Planner`] with `bind`. Every worker of a
 /// deployment is made of the same targets.
 ///
-/// `ports.journal` is where finished and waiting runs are copied to ([`Archive`]); `ports.patience` is not used,
+/// `ports.journal` is where finished and waiting runs are copied to (the service `Archive`); `ports.patience` is not used,
 /// since waiting costs nothing here.
 #[must_use]
 pub fn services(ports: Ports) -> restate_sdk::endpoint::Builder {

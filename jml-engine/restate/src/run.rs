@@ -16,7 +16,8 @@ use restate_sdk::prelude::*;
 use crate::archive::{ArchiveClient, Part};
 use crate::lane::{Asked, Lane, LaneClient, Reply};
 use crate::never;
-use crate::words::Word;
+use crate::person::PersonClient;
+use crate::words::{Heard, Told};
 
 /// The signal by which a run is told anything.
 pub(crate) const WORD: &str = "word";
@@ -58,8 +59,8 @@ impl LifecycleRun {
 
 #[workflow]
 impl LifecycleRun {
-    /// Runs a plan until nothing is left to do, and says how it ended.
-    #[handler]
+    /// Runs a plan until nothing is left to do, and says how it ended. Only [`Person`](crate::Person) begins one.
+    #[handler(ingress_private)]
     async fn run(
         &self,
         ctx: WorkflowContext<'_>,
@@ -81,13 +82,16 @@ impl LifecycleRun {
         loop {
             if let Some(outcome) = going.go().await? {
                 going.archive();
+                let person = going.machine.plan().header().identity.to_string();
+                let person = ctx.object_client::<PersonClient<'_>>(person);
+                drop(person.closed(ctx.key().to_owned()).send());
                 return Ok(Json(outcome));
             }
             if going.calls.is_empty() {
                 // It waits, perhaps for weeks. Whoever looks shall see how far it is.
                 going.archive();
             }
-            let word = ctx.signal::<Json<Word>>(WORD);
+            let word = ctx.signal::<Json<Heard>>(WORD);
             let wait = going.machine.poll_timeout().map(|at| at - going.now);
             match wait.map(|wait| wait.to_std().unwrap_or(Duration::ZERO)) {
                 None => going.hear(word.await?.0)?,
@@ -109,15 +113,15 @@ impl LifecycleRun {
     async fn tell(
         &self,
         ctx: SharedWorkflowContext<'_>,
-        Json(word): Json<Word>,
+        Json(told): Json<Told>,
     ) -> Result<(), HandlerError> {
         let run = ctx.get::<String>("invocation").await?;
         let run = run.ok_or_else(|| never(format!("there is no run `{}`", ctx.key())))?;
-        ctx.invocation_handle(run).signal(WORD).resolve(Json(word));
+        ctx.invocation_handle(run).signal(WORD).resolve(Json(Heard::Said(told)));
         Ok(())
     }
 
-    /// The run's journal as far as it is, from an entry on.
+    /// The run's journal as far as it is.
     #[handler]
     async fn journal(
         &self,
@@ -188,18 +192,21 @@ impl Going<'_, '_> {
         let number = self.asked;
         self.asked += 1;
         self.calls.insert(number, sent);
-        let lane = Lane::of(self.ports, &provider, &call);
+        let lane = Lane::of(self.ports, &provider, &call, self.machine.is_containing());
         let by = self.ctx.invocation_id().to_owned();
         let asked = Asked { by, number, provider, call, attempt };
         drop(self.ctx.object_client::<LaneClient<'_>>(lane).call(Json(asked)).send());
     }
 
     /// Takes in what somebody said.
-    fn hear(&mut self, word: Word) -> Result<(), HandlerError> {
-        self.now = word.at.max(self.now);
-        let input = match word.what.into_input() {
-            Ok(input) => input,
-            Err((number, reply)) => {
+    fn hear(&mut self, heard: Heard) -> Result<(), HandlerError> {
+        let input = match heard {
+            Heard::Said(Told { at, word }) => {
+                self.now = at.max(self.now);
+                word.into()
+            }
+            Heard::Answered { at, number, reply } => {
+                self.now = at.max(self.now);
                 // Not asked, or answered before.
                 let Some(sent) = self.calls.remove(&number) else { return Ok(()) };
                 match sent {

@@ -25,7 +25,7 @@ use crate::view::RunView;
 pub struct Openings {
     /// The runs to open, in order.
     pub openings: Vec<Opening>,
-    /// Open runs that nobody wants any more ([`Input::Withdraw`](crate::machine::Input::Withdraw)).
+    /// Open runs that nobody wants any more ([`Word::Withdraw`](crate::machine::Word::Withdraw)).
     pub withdrawn: BTreeSet<RunId>,
     /// People for whom somebody planned since the batch was prepared. Nothing is opened for them; preparing
     /// again looks anew.
@@ -88,6 +88,8 @@ pub struct Batch {
     pub world: World,
     /// What we granted before, for telling drift from foreign access.
     pub ledger: Ledger,
+    /// When leavers of the last days were begun, for brakes that look at a window.
+    pub recent_leavers: Vec<DateTime<Utc>>,
 }
 
 impl Batch {

@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use super::{Engine, EngineError, RunReport, Vote, hand};
 use crate::drive::drive;
-use crate::machine::{Input, Machine};
+use crate::machine::{Machine, Word};
 
 impl Engine {
     /// Takes a decision at a gate and drives the run on. Who may decide is looked up now, not when they
@@ -28,8 +28,8 @@ impl Engine {
         self.seat(&mut machine, policy, facts).await?;
         let before = self.ports.journal.load(run).await?.len();
         let (gate_id, by, why) = (gate.clone(), by.clone(), SmolStr::new(why));
-        let input = Input::Decided { gate: gate_id, by, decision, why };
-        hand(&mut machine, self.ports.clock.now(), input)?;
+        let said = Word::Decided { gate: gate_id, by, decision, why };
+        hand(&mut machine, self.ports.clock.now(), said)?;
         let report = self.go(machine).await?;
         let entries = self.ports.journal.load(run).await?;
         let new = entries.get(before..).unwrap_or_default();
@@ -75,14 +75,14 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let at = self.ports.clock.now();
         let deciders = Deciders { policy, facts, zones: self.zones.as_ref(), at };
-        let inputs = machine.seats(&deciders);
-        if inputs.is_empty() {
+        let words = machine.seats(&deciders);
+        if words.is_empty() {
             return Ok(());
         }
         // First what is due by itself, so that a stage that waits for nobody yet is asked.
         drive(machine, &self.ports).await?;
-        for input in inputs {
-            hand(machine, at, input)?;
+        for word in words {
+            hand(machine, at, word)?;
         }
         drive(machine, &self.ports).await?;
         Ok(())
@@ -101,7 +101,7 @@ impl Engine {
     ) -> Result<RunReport, EngineError> {
         let before = self.ports.journal.load(run).await?.len();
         let (step_id, by, proof) = (step.clone(), by.clone(), SmolStr::new(proof));
-        let report = self.with_run(run, Input::TaskDone { step: step_id, by, proof }).await?;
+        let report = self.with_run(run, Word::TaskDone { step: step_id, by, proof }).await?;
         let entries = self.ports.journal.load(run).await?;
         let new = entries.get(before..).unwrap_or_default();
         if new.iter().any(|e| matches!(e.fact, Fact::TaskDone { .. })) {

@@ -85,6 +85,7 @@ impl Engine {
             unread,
             world: World::default(),
             ledger: Ledger::default(),
+            recent_leavers: Vec::new(),
         };
         let nothing = BTreeSet::new();
         let deciders = Deciders { policy, facts, zones: self.zones.as_ref(), at };
@@ -180,6 +181,7 @@ impl Engine {
         batch.brakes = brake::judge(&policy.brakes, &batch.planned, &seen, &history.leavers, at)?;
         batch.world = seen;
         batch.ledger = history.ledger;
+        batch.recent_leavers = history.leavers;
         Ok(batch)
     }
 }

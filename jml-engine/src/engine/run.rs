@@ -15,7 +15,7 @@ use super::{
 };
 use crate::brake::Override;
 use crate::drive::{self, drive};
-use crate::machine::{Input, Machine, Opening, Overridden};
+use crate::machine::{Machine, Opening, Overridden, Word};
 use crate::store::MemoryStore;
 
 impl Engine {
@@ -63,7 +63,7 @@ impl Engine {
         let Openings { openings, withdrawn, overtaken } = self.openings(batch, by_override).await?;
         for run in &withdrawn {
             let why = SmolStr::new(Openings::WITHDRAWN);
-            match self.with_run(run, Input::Withdraw { why }).await {
+            match self.with_run(run, Word::Withdraw { why }).await {
                 Err(error) if error.is_overtaken() => {}
                 other => drop(other?),
             }
@@ -71,7 +71,7 @@ impl Engine {
         let mut machines = Vec::new();
         for opening in openings {
             for run in &opening.supersedes {
-                self.with_run(run, Input::Supersede { by: *opening.plan.id() }).await?;
+                self.with_run(run, Word::Supersede { by: *opening.plan.id() }).await?;
             }
             let mut machine = opening.start(self.ports.limits(), self.ports.clock.now())?;
             drive::open(&mut machine, &self.ports).await?;
@@ -154,7 +154,7 @@ impl Engine {
                     let Some(by) = machine.next_decider(id) else { break };
                     let (gate, why) = (id.clone(), SmolStr::new("simulated"));
                     let decision = Decision::Approved;
-                    hand(&mut machine, now, Input::Decided { gate, by, decision, why })?;
+                    hand(&mut machine, now, Word::Decided { gate, by, decision, why })?;
                     driven = drive(&mut machine, &ports).await?;
                 }
             }

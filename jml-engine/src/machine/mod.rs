@@ -14,201 +14,27 @@
 mod decide;
 mod fold;
 mod gates;
+mod io;
 mod opening;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jml_core::approval::{Deciders, Panel, Standing};
+use jml_core::approval::Deciders;
 use jml_core::canon::CanonError;
 use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementRef;
 use jml_core::id::{AccountId, GateId, IdentityId, ProviderId, RunId, StepId};
-use jml_core::journal::{Actor, Decision, Entry, Fact, JOURNAL_FORMAT, RunMode, RunOutcome};
-use jml_core::plan::{Gate, Notice, Plan, Step, TaskStep};
-use jml_core::provider::{
-    Change, Error, Observation, Outcome, PendingRef, Result as ProviderResult, Target,
-};
-use serde::{Deserialize, Serialize};
+use jml_core::journal::{Actor, Entry, Fact, JOURNAL_FORMAT, RunMode, RunOutcome};
+use jml_core::plan::{Gate, Plan, Rank, Step};
+use jml_core::provider::{Error, Observation, Target};
 use smol_str::SmolStr;
 
 pub use fold::ReplayError;
-pub use opening::{Opening, Overridden};
+pub use io::{Effect, Input, Word};
+pub use opening::{KeptDecision, Opening, Overridden};
 pub use state::{GateState, StepEnd, StepState};
-
-/// What the machine wants done.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Effect {
-    /// Append these entries to the run's journal, which has as many entries as the first one's number
-    /// says; then hand in [`Input::Recorded`].
-    Record(Vec<Entry>),
-    /// Read an account; then hand in [`Input::Observed`].
-    Observe {
-        /// Where.
-        provider: ProviderId,
-        /// Which.
-        target: Target,
-    },
-    /// Send a change; then hand in [`Input::Answered`].
-    Apply {
-        /// Which step.
-        step: StepId,
-        /// Where.
-        provider: ProviderId,
-        /// What.
-        change: Change,
-        /// Which attempt, from 1.
-        attempt: u32,
-    },
-    /// Ask how far a change is that the target works on; then hand in [`Input::Answered`].
-    Poll {
-        /// Which step.
-        step: StepId,
-        /// Where.
-        provider: ProviderId,
-        /// What to ask for.
-        handle: PendingRef,
-    },
-    /// Ask the approvers of a gate. Nothing to hand in until somebody decides.
-    Ask {
-        /// Which gate.
-        gate: GateId,
-        /// Which stage, from 0.
-        stage: u16,
-        /// Who may decide now.
-        panel: Panel,
-    },
-    /// Give a person a task. Nothing to hand in until it is done.
-    Raise {
-        /// Which step.
-        step: StepId,
-        /// The task.
-        task: TaskStep,
-    },
-    /// Tell somebody.
-    Tell(Notice),
-    /// Tell whoever is on duty.
-    Alert {
-        /// Which step.
-        step: StepId,
-        /// What happened.
-        text: SmolStr,
-    },
-    /// The run is closed.
-    Done(RunOutcome),
-}
-
-/// What came of an effect, or from outside.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Input {
-    /// The entries up to, and without, this number are durable.
-    Recorded {
-        /// How many entries the journal has now.
-        len: u64,
-    },
-    /// An account was read.
-    Observed {
-        /// Where.
-        provider: ProviderId,
-        /// Which.
-        target: Target,
-        /// What was seen.
-        result: ProviderResult<Observation>,
-    },
-    /// A target answered a change or a question how far it is, or did not.
-    Answered {
-        /// Which step.
-        step: StepId,
-        /// What it said.
-        result: ProviderResult<Outcome>,
-    },
-    /// Somebody decided at a gate.
-    Decided {
-        /// Which gate.
-        gate: GateId,
-        /// Who.
-        by: IdentityId,
-        /// How.
-        decision: Decision,
-        /// Why.
-        why: SmolStr,
-    },
-    /// Who may decide at a stage was looked up again.
-    Seated {
-        /// Which gate.
-        gate: GateId,
-        /// Which stage, from 0. Ignored when it is not the one that is open.
-        stage: u16,
-        /// Who may decide.
-        panel: Panel,
-        /// Who may decide besides them once it escalated.
-        escalated: Panel,
-    },
-    /// Approvals of an earlier run, in order of stage. Only before the run is opened.
-    Kept {
-        /// Which gate.
-        gate: GateId,
-        /// The approvals.
-        decisions: Vec<KeptDecision>,
-    },
-    /// A task was done.
-    TaskDone {
-        /// Which step.
-        step: StepId,
-        /// By whom.
-        by: IdentityId,
-        /// What they say in proof.
-        proof: SmolStr,
-    },
-    /// Somebody let the batch of this run pass a brake.
-    Overridden {
-        /// Which batch.
-        batch: Digest,
-        /// Who.
-        by: IdentityId,
-        /// Why.
-        why: SmolStr,
-    },
-    /// A newer plan takes over.
-    Supersede {
-        /// The newer plan.
-        by: Digest,
-    },
-    /// What the run would still do is not wanted any more, and no plan takes its place.
-    Withdraw {
-        /// Why.
-        why: SmolStr,
-    },
-    /// Somebody stops the run.
-    Cancel {
-        /// Who.
-        by: IdentityId,
-        /// Why.
-        why: SmolStr,
-    },
-}
-
-/// An approval that was given in an earlier run for the same changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(clippy::exhaustive_structs, reason = "plain data")]
-pub struct KeptDecision {
-    /// At which stage, from 0.
-    pub stage: u16,
-    /// Whose.
-    pub by: IdentityId,
-    /// By what right.
-    pub standing: Standing,
-    /// In which run they decided.
-    pub run: RunId,
-    /// When.
-    pub decided_at: DateTime<Utc>,
-    /// Until when it counts.
-    pub expires: DateTime<Utc>,
-}
 
 /// How hard providers may be driven by one run.
 #[derive(Clone, Debug)]
@@ -260,6 +86,8 @@ pub struct Machine {
     seen: BTreeMap<(ProviderId, String), Seen>,
     before: BTreeMap<StepId, Observation>,
     rechecks: BTreeMap<StepId, Recheck>,
+    /// Up to when everything that is due was looked at, and nothing came in since.
+    polled: Option<DateTime<Utc>>,
     outbox: Vec<Effect>,
     done_told: bool,
 }
@@ -343,6 +171,7 @@ impl Machine {
             seen: BTreeMap::new(),
             before: BTreeMap::new(),
             rechecks: BTreeMap::new(),
+            polled: None,
             outbox: Vec::new(),
             done_told: false,
         }
@@ -377,8 +206,8 @@ impl Machine {
     /// Who may decide, as of now, at every gate that waits: to be handed in before a decision is, so that
     /// somebody who left meanwhile decides nothing.
     #[must_use]
-    pub fn seats(&self, deciders: &Deciders<'_>) -> Vec<Input> {
-        let mut inputs = Vec::new();
+    pub fn seats(&self, deciders: &Deciders<'_>) -> Vec<Word> {
+        let mut words = Vec::new();
         for (id, gate, state) in self.open_gates() {
             let Some(stage) = state.stage_of(gate) else { continue };
             let steps = gate.covers.keys().filter_map(|step| self.plan.steps().get(step));
@@ -387,14 +216,14 @@ impl Machine {
             let subject = &gate.subject.identity;
             let escalate = stage.rule.escalate.as_ref();
             let panel = |who| deciders.panel(who, subject, &covers);
-            inputs.push(Input::Seated {
+            words.push(Word::Seated {
                 gate: id.clone(),
                 stage: state.stage,
                 panel: panel(&stage.rule.approvers),
                 escalated: escalate.map(|rule| panel(&rule.to)).unwrap_or_default(),
             });
         }
-        inputs
+        words
     }
 
     /// Somebody who may decide at a gate now and has not; for simulations.
@@ -429,32 +258,35 @@ impl Machine {
     /// # Errors
     /// [`ReplayError`] when entries that were just stored do not fold: a defect of this machine.
     pub fn handle(&mut self, now: DateTime<Utc>, input: Input) -> Result<(), ReplayError> {
+        self.polled = None;
         match input {
             Input::Recorded { len } => self.recorded(len)?,
             Input::Observed { provider, target, result } => {
                 self.observed(now, &provider, &target, result);
             }
             Input::Answered { step, result } => self.answered(now, step, result),
-            Input::Decided { gate, by, decision, why } => {
+            Input::Said(word) => self.said(now, word),
+        }
+        Ok(())
+    }
+
+    fn said(&mut self, now: DateTime<Utc>, word: Word) {
+        match word {
+            Word::Decided { gate, by, decision, why } => {
                 self.decided(now, gate, by, decision, why);
             }
-            Input::Seated { gate, stage, panel, escalated } => {
+            Word::Seated { gate, stage, panel, escalated } => {
                 self.seated(now, &gate, stage, &panel, &escalated);
             }
-            Input::Kept { gate, decisions } => self.kept(now, &gate, decisions),
-            Input::TaskDone { step, by, proof } => self.task_done(now, step, by, proof),
-            Input::Overridden { batch, by, why } => {
-                self.note(now, Actor::Person(by), Fact::BrakeOverridden { batch, why });
-            }
-            Input::Supersede { by } => {
+            Word::TaskDone { step, by, proof } => self.task_done(now, step, by, proof),
+            Word::Supersede { by } => {
                 if self.closed.is_none() && self.closing.is_none() {
                     self.note(now, Actor::Engine, Fact::Superseded { by });
                 }
             }
-            Input::Withdraw { why } => self.cancel(now, Actor::Engine, why),
-            Input::Cancel { by, why } => self.cancel(now, Actor::Person(by), why),
+            Word::Withdraw { why } => self.cancel(now, Actor::Engine, why),
+            Word::Cancel { by, why } => self.cancel(now, Actor::Person(by), why),
         }
-        Ok(())
     }
 
     fn cancel(&mut self, now: DateTime<Utc>, actor: Actor, why: SmolStr) {
@@ -494,10 +326,13 @@ impl Machine {
             return (!std::mem::replace(&mut self.done_told, true))
                 .then_some(Effect::Done(outcome));
         }
-        if self.recording { None } else { self.start_next(now) }
+        let effect = if self.recording { None } else { self.start_next(now) };
+        self.polled = effect.is_none().then_some(now);
+        effect
     }
 
-    /// When to poll again if nothing comes in before.
+    /// When to poll again if nothing comes in before. Always after the instant of the last
+    /// [`poll`](Self::poll) that had nothing to do: what was due then and waits still, waits for an input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<DateTime<Utc>> {
         if self.closed.is_some() || self.recording {
@@ -519,7 +354,19 @@ impl Machine {
             .filter(|(id, _)| !self.missed.contains(*id))
             .filter_map(|(id, _)| self.plan.steps().get(id)?.deadline);
         let cooling = self.cooling.values().copied();
-        retries.chain(rechecks).chain(expiries).chain(deadlines).chain(cooling).min()
+        let all = retries.chain(rechecks).chain(expiries).chain(deadlines).chain(cooling);
+        all.filter(|at| self.polled.is_none_or(|polled| *at > polled)).min()
+    }
+
+    /// Whether something is still to be done that keeps somebody out. Whoever shares out calls to a target lets
+    /// such a run go first.
+    #[must_use]
+    pub fn is_containing(&self) -> bool {
+        let contains = |(id, state): (&StepId, &StepState)| {
+            let step = self.plan.steps().get(id);
+            state.end().is_none() && step.is_some_and(|step| step.rank == Rank::Contain)
+        };
+        self.closed.is_none() && self.steps.iter().any(contains)
     }
 
     /// Whether a call to a target is under way.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use jml_core::approval::Standing;
 use jml_core::canon::CanonError;
 use jml_core::digest::Digest;
 use jml_core::id::{GateId, IdentityId, RunId};
@@ -11,7 +12,7 @@ use jml_core::plan::Plan;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::{KeptDecision, Limits, Machine};
+use super::{Limits, Machine};
 
 /// A run that is about to be opened: its plan, and what is known for it from before. Another process may open
 /// it, so it is data.
@@ -27,6 +28,25 @@ pub struct Opening {
     pub kept: BTreeMap<GateId, Vec<KeptDecision>>,
     /// Open runs of the same person that give way to this one first.
     pub supersedes: BTreeSet<RunId>,
+}
+
+/// An approval that was given in an earlier run for the same changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct KeptDecision {
+    /// At which stage, from 0.
+    pub stage: u16,
+    /// Whose.
+    pub by: IdentityId,
+    /// By what right.
+    pub standing: Standing,
+    /// In which run they decided.
+    pub run: RunId,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+    /// Until when it counts.
+    pub expires: DateTime<Utc>,
 }
 
 /// Somebody let a batch pass a brake.

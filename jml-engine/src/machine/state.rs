@@ -103,10 +103,11 @@ impl StepState {
         }
     }
 
-    /// Whether it counts as settled for steps that only need it out of the way.
+    /// Whether it counts as settled for steps that only need it out of the way. What the target works on holds up
+    /// only what needs its success: a laptop in a drawer must not keep its owner in groups.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
-        matches!(self, Self::Ended(_) | Self::Backoff { parked: true, .. })
+        matches!(self, Self::Ended(_) | Self::Pending { .. } | Self::Backoff { parked: true, .. })
     }
 
     pub(super) const fn retry_at(&self) -> Option<DateTime<Utc>> {

@@ -11,7 +11,7 @@ use jml_core::id::{EngagementId, RunId, StepId, TaskId};
 use jml_core::journal::{Fact, RunMode, RunOutcome};
 use jml_core::plan::{ByHand, Plan, Rank, StepKind, TaskStep};
 use jml_core::role::Assignee;
-use jml_engine::machine::{Input, Machine};
+use jml_engine::machine::{Machine, Word};
 use jml_engine::{Driven, People, Ports, drive};
 use jml_testkit::crash::{Scene, Trouble};
 
@@ -51,8 +51,8 @@ impl People for OnDuty {
 
 fn reported(machine: &mut Machine, scene: &Scene) {
     let (by, proof) = (person("admin"), "done it".into());
-    let input = Input::TaskDone { step: step_id("s1"), by, proof };
-    machine.handle(scene.clock().now(), input).unwrap();
+    let done = Word::TaskDone { step: step_id("s1"), by, proof };
+    machine.handle(scene.clock().now(), done.into()).unwrap();
 }
 
 fn take_away(scene: &Scene) {

@@ -8,8 +8,9 @@ use jml_core::id::GateId;
 use jml_core::journal::JournalError;
 use jml_core::journal::{Decision, Fact, RunMode, RunOutcome, SkipReason};
 use jml_core::plan::{Need, Plan, PlanDraft, Rank, StepKind, TaskStep};
+use jml_core::provider::ErrorKind;
 use jml_core::role::Assignee;
-use jml_engine::machine::{Effect, Input, Machine};
+use jml_engine::machine::{Effect, Input, Machine, Word};
 use jml_engine::{DriveError, Driven, drive};
 
 use jml_core::clock::Clock as _;
@@ -81,6 +82,48 @@ fn nothing_is_sent_before_its_intent_is_durable() {
     assert!(recorded > 0);
 }
 
+/// A retry that is due waits for a read that is under way. Whoever drives must not be told to come back at once,
+/// again and again: a timer at each would fill a durable engine's log.
+#[test]
+fn what_is_due_and_waits_for_an_answer_asks_for_no_timer() {
+    let plan = plan(vec![("s1", step(known("old"), revoke("group/a")))]);
+    let scene = scene(&plan);
+    let mut machine = begin(&scene, &plan);
+    let cx = jml_core::provider::Cx::new(std::sync::Arc::new(scene.clock().clone()));
+    let (mut now, mut reads) = (start(), 0);
+    let read = loop {
+        match machine.poll(now) {
+            Some(Effect::Record(entries)) => {
+                let len = entries.last().unwrap().seq + 1;
+                machine.handle(now, Input::Recorded { len }).unwrap();
+            }
+            Some(Effect::Observe { provider, target }) => {
+                reads += 1;
+                let seen =
+                    jml_core::provider::Provider::read(scene.memory().as_ref(), &cx, &target);
+                let result = block_on(seen);
+                let input = Input::Observed { provider, target, result };
+                if reads == 2 {
+                    break input;
+                }
+                machine.handle(now, input).unwrap();
+            }
+            Some(Effect::Apply { step, .. }) => {
+                let slower = jml_core::provider::Error::new(ErrorKind::RateLimited, "slower")
+                    .retry_after(std::time::Duration::from_secs(1));
+                machine.handle(now, Input::Answered { step, result: Err(slower) }).unwrap();
+            }
+            Some(_) => {}
+            None => now = machine.poll_timeout().filter(|at| *at > now).unwrap(),
+        }
+    };
+    assert!(now > start(), "it waited for the target");
+    assert!(machine.poll(now).is_none());
+    assert_eq!(machine.poll_timeout(), None, "the answer wakes it");
+    machine.handle(now, read).unwrap();
+    assert!(matches!(machine.poll(now), Some(Effect::Record(_))), "and then it goes on");
+}
+
 #[test]
 fn grants_fail_and_revokes_park() {
     let plan = plan(vec![
@@ -123,7 +166,8 @@ fn gate_plan(quorum: u16) -> Plan {
 fn decide(scene: &Scene, machine: &mut Machine, by: &str, decision: Decision) -> Driven {
     let gate = GateId::new("g1").unwrap();
     let (by, why) = (person(by), "because".into());
-    machine.handle(scene.clock().now(), Input::Decided { gate, by, decision, why }).unwrap();
+    let said = Word::Decided { gate, by, decision, why };
+    machine.handle(scene.clock().now(), said.into()).unwrap();
     go(scene, machine)
 }
 
@@ -203,12 +247,12 @@ fn supersede_and_cancel_close_the_run() {
         let scene = scene(&plan);
         let mut machine = begin(&scene, &plan);
         go(&scene, &mut machine);
-        let input = if cancel {
-            Input::Cancel { by: person("boss"), why: "stop".into() }
+        let said = if cancel {
+            Word::Cancel { by: person("boss"), why: "stop".into() }
         } else {
-            Input::Supersede { by: *joiner().id() }
+            Word::Supersede { by: *joiner().id() }
         };
-        machine.handle(scene.clock().now(), input).unwrap();
+        machine.handle(scene.clock().now(), said.into()).unwrap();
         let wanted = if cancel { RunOutcome::Cancelled } else { RunOutcome::Superseded };
         assert_eq!(go(&scene, &mut machine), Driven::Closed(wanted));
         assert!(!scene.world()[&account("old")].holdings.contains(&key("group/c")));
@@ -237,15 +281,15 @@ fn a_task_that_somebody_has_outlives_a_newer_plan() {
     let scene = scene(&plan);
     let mut machine = begin(&scene, &plan);
     go(&scene, &mut machine);
-    let newer = Input::Supersede { by: *joiner().id() };
-    machine.handle(scene.clock().now(), newer).unwrap();
+    let newer = Word::Supersede { by: *joiner().id() };
+    machine.handle(scene.clock().now(), newer.into()).unwrap();
     assert_eq!(go(&scene, &mut machine), Driven::Parked { until: None }, "only people move it");
     // What waited for an approval is left to the newer plan.
     decide(&scene, &mut machine, "boss", Decision::Approved);
     assert!(!scene.world()[&account("old")].holdings.contains(&key("group/c")));
     let (by, proof) = (person("it"), "receipt 3".into());
-    let done = Input::TaskDone { step: step_id("s4"), by, proof };
-    machine.handle(scene.clock().now(), done).unwrap();
+    let done = Word::TaskDone { step: step_id("s4"), by, proof };
+    machine.handle(scene.clock().now(), done.into()).unwrap();
     assert_eq!(go(&scene, &mut machine), Driven::Closed(RunOutcome::Superseded));
 }
 
