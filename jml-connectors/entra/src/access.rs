@@ -4,7 +4,7 @@ use jml_core::entitlement::EntitlementKey;
 use jml_core::id::AccountId;
 use jml_core::provider::{Cx, Error, ErrorKind, Outcome, RefusalReason, Result};
 
-use crate::answers::{AppAssignment, Licensed, RoleAssignment, Sku};
+use crate::held::{App, AppAssignment, Group, Licensed, RoleAssignment, Sku};
 use crate::{Entra, requests};
 
 impl Entra {
@@ -17,7 +17,9 @@ impl Entra {
         self.descriptor.check_mutable(key)?;
         let (user, what) = (id.as_str(), key.id.as_str());
         if key.kind == self.kinds.group {
-            return self.client.change(cx, requests::join(&self.root, what, "members", user)).await;
+            let request = requests::join(&self.root, what, "members", user);
+            let answered = self.client.change(cx, request).await;
+            return self.of_group(cx, what, answered).await;
         }
         if key.kind == self.kinds.licence {
             let licensed: Licensed = self.client.fetch(cx, requests::licences(user)).await?;
@@ -28,21 +30,95 @@ impl Entra {
             return self.client.change(cx, requests::license(user, Some(what), None)).await;
         }
         if key.kind == self.kinds.app {
-            let held = self.apps_of(cx, user).await?;
-            if held.iter().any(|it| it.resource_id == key.id) {
+            let (own, _) = self.assignments(cx, user, key).await?;
+            if !own.is_empty() {
                 return Ok(Outcome::unchanged());
             }
-            return self.client.change(cx, requests::assign(what, user)).await;
+            let (app, role) = self.app_role(cx, key).await?;
+            return self.client.change(cx, requests::assign(&app, &role, user)).await;
         }
-        let held: Vec<RoleAssignment> = self.all(cx, requests::roles_of(user)).await?;
-        if held.iter().any(|it| it.role_definition_id == key.id) {
+        if !self.roles(cx, user, key).await?.is_empty() {
             return Ok(Outcome::unchanged());
         }
-        self.client.change(cx, requests::add_role(user, what)).await
+        // A scope begins with the slash that ends the role.
+        let (role, scope) = match what.find('/') {
+            Some(at) => what.split_at(at),
+            None => (what, requests::TENANT),
+        };
+        self.client.change(cx, requests::add_role(user, role, scope)).await
     }
 
-    pub(crate) async fn apps_of(&self, cx: &Cx, user: &str) -> Result<Vec<AppAssignment>> {
-        self.all(cx, requests::of_user(user, "appRoleAssignments")).await
+    /// Who is refused by a group may lack a permission, or a rule or another directory decides who is in it; of
+    /// groups with a rule Graph says the same 403 in both cases.
+    async fn of_group(&self, cx: &Cx, id: &str, answered: Result<Outcome>) -> Result<Outcome> {
+        let error = match answered {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Invalid) =>
+            {
+                error
+            }
+            other => return other,
+        };
+        match self.client.fetch::<Group>(cx, requests::group(id)).await {
+            Ok(group) if group.key(&self.kinds).kind == self.kinds.managed_group => {
+                let text = format!("Graph does not write the group `{id}`: {}", error.message());
+                Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text))
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// What makes a user hold an application: the assignments that are theirs, and those of their groups.
+    async fn assignments(
+        &self,
+        cx: &Cx,
+        user: &str,
+        key: &EntitlementKey,
+    ) -> Result<(Vec<AppAssignment>, Vec<AppAssignment>)> {
+        let all: Vec<AppAssignment> =
+            self.all(cx, requests::of_user(user, "appRoleAssignments")).await?;
+        let (mut own, mut of_groups) = (Vec::new(), Vec::new());
+        for it in all {
+            if it.key(&self.kinds)? == *key {
+                if it.is_of(user) { &mut own } else { &mut of_groups }.push(it);
+            }
+        }
+        Ok((own, of_groups))
+    }
+
+    /// The assignments that make a user hold a directory role in a scope.
+    async fn roles(
+        &self,
+        cx: &Cx,
+        user: &str,
+        key: &EntitlementKey,
+    ) -> Result<Vec<RoleAssignment>> {
+        let all: Vec<RoleAssignment> = self.all(cx, requests::roles_of(user)).await?;
+        let mut held = Vec::new();
+        for it in all {
+            if it.key(&self.kinds)? == *key {
+                held.push(it);
+            }
+        }
+        Ok(held)
+    }
+
+    /// The application and the role that a key names.
+    async fn app_role(&self, cx: &Cx, key: &EntitlementKey) -> Result<(String, String)> {
+        let what = key.id.as_str();
+        let (id, role) = what.split_once('/').unwrap_or((what, requests::NO_ROLE));
+        let app: App = self.client.fetch(cx, requests::app(id)).await?;
+        let keys = app.keys(&self.kinds)?;
+        if keys.iter().any(|(it, _)| it == key) {
+            return Ok((id.to_owned(), role.to_owned()));
+        }
+        if what != id {
+            let text = format!("`{key}`: the application has no such role for users");
+            return Err(Error::new(ErrorKind::NotFound, text));
+        }
+        let roles: Vec<String> = keys.iter().map(|(it, name)| format!("`{it}` ({name})")).collect();
+        let text = format!("`{key}` has roles; give one of them: {}", roles.join(", "));
+        Err(Error::new(ErrorKind::Invalid, text))
     }
 
     /// Whether a licence is to be had: Graph says it only in words when it is not.
@@ -66,8 +142,13 @@ impl Entra {
     ) -> Result<Outcome> {
         self.descriptor.check_mutable(key)?;
         let (user, what) = (id.as_str(), key.id.as_str());
+        let comes_with = |what: &str, group: &str| {
+            let text = format!("the {what} comes with the group `{group}`; take the group");
+            Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text))
+        };
         if key.kind == self.kinds.group {
-            return self.client.change(cx, requests::leave(what, "members", user)).await;
+            let answered = self.client.change(cx, requests::leave(what, "members", user)).await;
+            return self.of_group(cx, what, answered).await;
         }
         if key.kind == self.kinds.licence {
             let licensed: Licensed = self.client.fetch(cx, requests::licences(user)).await?;
@@ -76,26 +157,21 @@ impl Entra {
             }
             return match licensed.group_of(&key.id) {
                 None => Ok(Outcome::unchanged()),
-                Some(group) => {
-                    let text =
-                        format!("the licence comes with the group `{group}`; take the group");
-                    Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text))
-                }
+                Some(group) => comes_with("licence", group),
             };
         }
-        let request = if key.kind == self.kinds.app {
-            let held = self.apps_of(cx, user).await?;
-            let hit = held.into_iter().find(|it| it.resource_id == key.id);
-            hit.map(|it| requests::unassign(what, &it.id))
+        let requests: Vec<_> = if key.kind == self.kinds.app {
+            let (own, of_groups) = self.assignments(cx, user, key).await?;
+            if let (true, Some(first)) = (own.is_empty(), of_groups.first()) {
+                return comes_with("application", first.principal_id.as_str());
+            }
+            let app = what.split_once('/').map_or(what, |it| it.0);
+            own.iter().map(|it| requests::unassign(app, &it.id)).collect()
         } else {
-            let held: Vec<RoleAssignment> = self.all(cx, requests::roles_of(user)).await?;
-            let hit = held.into_iter().find(|it| it.role_definition_id == key.id);
-            hit.map(|it| requests::remove_role(&it.id))
+            let held = self.roles(cx, user, key).await?;
+            held.iter().map(|it| requests::remove_role(&it.id)).collect()
         };
-        match request {
-            None => Ok(Outcome::unchanged()),
-            Some(request) => self.client.change(cx, request).await,
-        }
+        self.client.change_each(cx, requests).await
     }
 
     pub(crate) async fn exchange(

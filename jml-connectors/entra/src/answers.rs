@@ -1,17 +1,19 @@
 //! What Microsoft Graph answers, as values. Nothing here knows a network.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use jml_connector_kit::fields::from_json;
-use jml_connector_kit::{Failure, Verdict};
+use jml_connector_kit::http::types::{HeaderMap, HeaderName, HeaderValue};
 use jml_core::account::{AccountState, AccountStatus, Mailbox};
 use jml_core::attribute::AttributeValue;
-use jml_core::entitlement::EntitlementKey;
-use jml_core::id::{AccountId, AttributeName, EntitlementId, IdentityId, KindId};
-use jml_core::provider::{Error, ErrorKind, RefusalReason, Result, RetryAdvice};
+use jml_core::id::{AccountId, AttributeName, EntitlementId, IdentityId};
+use jml_core::provider::{Error, ErrorKind, Result};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::requests::{FIELDS, MANAGER};
+
+/// How far apart two instants are written down that are one.
+const SAME_INSTANT: TimeDelta = TimeDelta::seconds(5);
 
 /// A page of a collection.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +36,9 @@ pub(crate) struct User {
     account_enabled: Option<bool>,
     employee_id: Option<String>,
     manager: Option<Reference>,
+    sign_in_sessions_valid_from_date_time: Option<DateTime<Utc>>,
+    created_date_time: Option<DateTime<Utc>>,
+    last_password_change_date_time: Option<DateTime<Utc>>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -48,11 +53,31 @@ pub(crate) struct Reference {
     pub(crate) kind: String,
     #[serde(rename = "@removed")]
     pub(crate) removed: Option<Value>,
+    on_premises_sync_enabled: Option<bool>,
+}
+
+impl Reference {
+    pub(crate) fn is_group(&self) -> bool {
+        self.kind == "#microsoft.graph.group"
+    }
+
+    /// Whether the directory on the premises owns it.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.on_premises_sync_enabled == Some(true)
+    }
 }
 
 impl User {
     pub(crate) fn owner(&self) -> Option<&str> {
         self.employee_id.as_deref().filter(|it| !it.is_empty())
+    }
+
+    /// Whether nobody ended the user's refresh tokens since there was a password to get them with: the instant from
+    /// which they count is still that one, give or take. Graph does not say whether there are any.
+    pub(crate) fn tokens_stand(&self) -> bool {
+        let first = self.created_date_time.max(self.last_password_change_date_time);
+        let counts_from = self.sign_in_sessions_valid_from_date_time;
+        first.zip(counts_from).is_some_and(|(first, from)| from <= first + SAME_INSTANT)
     }
 
     /// The account, without what needs further calls.
@@ -73,108 +98,6 @@ impl User {
             state.attributes.insert(name, AttributeValue::text(manager));
         }
         state
-    }
-}
-
-/// <https://learn.microsoft.com/graph/api/resources/group>
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Group {
-    pub(crate) id: EntitlementId,
-    #[serde(rename = "@odata.type", default)]
-    odata_type: String,
-    #[serde(default)]
-    pub(crate) display_name: Option<String>,
-    #[serde(default)]
-    group_types: Vec<String>,
-    #[serde(default)]
-    mail_enabled: Option<bool>,
-    #[serde(default)]
-    membership_rule: Option<String>,
-    #[serde(default)]
-    on_premises_sync_enabled: Option<bool>,
-}
-
-impl Group {
-    /// Whether it is a group at all: directory roles and administrative units come in the same lists.
-    pub(crate) fn is_group(&self) -> bool {
-        self.odata_type.is_empty() || self.odata_type == "#microsoft.graph.group"
-    }
-
-    /// The entitlement. Distribution lists, mail-enabled security groups, groups with a rule and synced ones
-    /// are not written through Graph.
-    pub(crate) fn key(&self, kinds: &Kinds) -> EntitlementKey {
-        let has = |kind: &str| self.group_types.iter().any(|it| it == kind);
-        let by_rule = has("DynamicMembership") || self.membership_rule.is_some();
-        let synced = self.on_premises_sync_enabled == Some(true);
-        let mail = self.mail_enabled == Some(true) && !has("Unified");
-        let kind = if by_rule || synced || mail { &kinds.managed_group } else { &kinds.group };
-        EntitlementKey::new(kind.clone(), self.id.clone())
-    }
-}
-
-/// The kinds of entitlement.
-#[derive(Clone, Debug)]
-pub(crate) struct Kinds {
-    pub(crate) group: KindId,
-    pub(crate) managed_group: KindId,
-    pub(crate) licence: KindId,
-    pub(crate) app: KindId,
-    pub(crate) role: KindId,
-}
-
-/// A user's licences.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Licensed {
-    pub(crate) id: AccountId,
-    #[serde(default)]
-    license_assignment_states: Vec<LicenceState>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LicenceState {
-    sku_id: EntitlementId,
-    assigned_by_group: Option<String>,
-}
-
-impl Licensed {
-    /// Licences that were given to the user, and not to a group.
-    pub(crate) fn direct(&self) -> impl Iterator<Item = &EntitlementId> {
-        let states = self.license_assignment_states.iter();
-        states.filter(|it| it.assigned_by_group.is_none()).map(|it| &it.sku_id)
-    }
-
-    /// The group that a licence comes with.
-    pub(crate) fn group_of(&self, sku: &EntitlementId) -> Option<&str> {
-        let state = self.license_assignment_states.iter().find(|it| it.sku_id == *sku)?;
-        state.assigned_by_group.as_deref()
-    }
-}
-
-/// <https://learn.microsoft.com/graph/api/resources/subscribedsku>
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Sku {
-    pub(crate) sku_id: EntitlementId,
-    #[serde(default)]
-    pub(crate) sku_part_number: String,
-    #[serde(default)]
-    consumed_units: i64,
-    #[serde(default)]
-    prepaid_units: Units,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Units {
-    #[serde(default)]
-    enabled: i64,
-}
-
-impl Sku {
-    pub(crate) const fn is_free(&self) -> bool {
-        self.prepaid_units.enabled > self.consumed_units
     }
 }
 
@@ -218,34 +141,6 @@ impl DriveGrant {
     }
 }
 
-/// Who has an application.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AppAssignment {
-    pub(crate) id: String,
-    #[serde(default)]
-    principal_type: Option<String>,
-    principal_id: AccountId,
-    pub(crate) resource_id: EntitlementId,
-}
-
-impl AppAssignment {
-    /// The user, if it is one and no group.
-    pub(crate) fn user(&self) -> Option<&AccountId> {
-        let is = self.principal_type.as_deref().is_none_or(|it| it == "User");
-        is.then_some(&self.principal_id)
-    }
-}
-
-/// Who has a directory role.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RoleAssignment {
-    pub(crate) id: String,
-    pub(crate) principal_id: AccountId,
-    pub(crate) role_definition_id: EntitlementId,
-}
-
 /// A way to prove who one is.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Method {
@@ -255,11 +150,16 @@ pub(crate) struct Method {
 }
 
 impl Method {
-    /// The collection that it is deleted from; `None` for the password, which is no factor.
+    /// Its type: `fido2`.
+    pub(crate) fn kind(&self) -> &str {
+        let kind = self.kind.strip_prefix("#microsoft.graph.").unwrap_or(&self.kind);
+        kind.strip_suffix("AuthenticationMethod").unwrap_or(kind)
+    }
+
+    /// The collection that it is deleted from; `None` for the password, which is no factor, and for types that
+    /// Graph has no call for.
     pub(crate) fn segment(&self) -> Option<&'static str> {
-        let kind =
-            self.kind.strip_prefix("#microsoft.graph.")?.strip_suffix("AuthenticationMethod")?;
-        Some(match kind {
+        Some(match self.kind() {
             "phone" => "phoneMethods",
             "email" => "emailMethods",
             "fido2" => "fido2Methods",
@@ -275,7 +175,7 @@ impl Method {
 
     /// Whether it is something beside the password.
     pub(crate) fn is_factor(&self) -> bool {
-        self.kind != "#microsoft.graph.passwordAuthenticationMethod"
+        self.kind() != "password"
     }
 }
 
@@ -289,10 +189,11 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Whether nobody asked yet that it be given up. What is asked is done when the device next reports.
-    pub(crate) fn is_kept(&self) -> bool {
+    /// Whether somebody asked already that it be given up. It is done when the device next reports, and then it
+    /// shows no more.
+    pub(crate) fn is_asked(&self) -> bool {
         let state = self.management_state.as_deref().unwrap_or("managed");
-        !matches!(
+        matches!(
             state,
             "retirePending" | "wipePending" | "deletePending" | "retireIssued" | "wipeIssued"
         )
@@ -304,6 +205,8 @@ impl Device {
 pub(crate) struct MailboxSettings {
     #[serde(default)]
     automatic_replies_setting: Option<AutoReply>,
+    #[serde(default)]
+    user_purpose: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -321,7 +224,8 @@ impl MailboxSettings {
         let reply = self.automatic_replies_setting;
         let reply = reply.filter(|it| it.status.as_deref() != Some("disabled"));
         let text = reply.and_then(|it| it.external_reply_message).filter(|it| !it.is_empty());
-        Mailbox { auto_reply: text.map(Into::into), ..Mailbox::default() }
+        let shared = self.user_purpose.as_deref() == Some("shared");
+        Mailbox { auto_reply: text.map(Into::into), shared, ..Mailbox::default() }
     }
 }
 
@@ -339,84 +243,47 @@ pub(crate) struct Batch {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Part {
+pub(crate) struct Part {
     id: String,
-    status: u16,
+    pub(crate) status: u16,
     #[serde(default)]
     headers: Map<String, Value>,
     #[serde(default)]
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Batch {
-    /// One part of it; `None` when the target does not have it, or does not let us see it.
-    ///
-    /// # Errors
-    /// What the part ended with: a batch that is 200 may be made of parts that are not.
-    pub(crate) fn part<T: DeserializeOwned>(&self, id: &str) -> Result<Option<T>> {
-        let broken = |text: &str| Error::new(ErrorKind::ContractViolation, text);
+    /// One answer of it.
+    pub(crate) fn part(&self, id: &str) -> Result<&Part> {
         let part = self.responses.iter().find(|it| it.id == id);
-        let part = part.ok_or_else(|| broken("the batch lacks an answer"))?;
-        match part.status {
-            200..=299 => serde_json::from_value(part.body.clone())
-                .map(Some)
-                .map_err(|_| broken("a part of the batch is not what it should be")),
-            403 | 404 => Ok(None),
-            status => {
-                let kind = jml_connector_kit::http::kind_of_status(status);
-                let text = part.body.pointer("/error/message").and_then(Value::as_str);
-                let error = Error::new(kind, text.unwrap_or("no reason given"))
-                    .with_context("status", status);
-                let header =
-                    part.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
-                let wait =
-                    header.and_then(|(_, it)| it.as_str()).and_then(|it| it.parse::<f64>().ok());
-                Err(match wait {
-                    Some(seconds) if seconds >= 0.0 => {
-                        error.retry_after(std::time::Duration::from_secs_f64(seconds.min(86_400.0)))
-                    }
-                    _ => error,
-                })
-            }
-        }
+        part.ok_or_else(|| {
+            Error::new(ErrorKind::ContractViolation, format!("the batch lacks the answer `{id}`"))
+        })
     }
 }
 
-/// What Graph means by its codes. Membership that is there already has no code of its own, only a sentence,
-/// which is the same since 2016 and is matched from its beginning.
-pub(crate) fn classify(failure: &Failure<'_>) -> Option<Verdict> {
-    let details = || failure.body?.pointer("/error/details")?.as_array();
-    let conflicts = |it: &Value| {
-        it.get("code").is_some_and(|code| code == "ObjectConflict" || code == "ConflictingObjects")
-    };
-    if details().into_iter().flatten().any(conflicts) {
-        return Some(Verdict::of(ErrorKind::AlreadyExists));
+impl Part {
+    /// Its headers, as those of an answer of its own.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let header = |(name, value): (&String, &Value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(text).ok()?))
+        };
+        self.headers.iter().filter_map(header).collect()
     }
-    let message = failure.text("/error/message").unwrap_or_default();
-    Some(match failure.text("/error/code")? {
-        "Request_BadRequest"
-            if message.starts_with("One or more added object references already exist") =>
-        {
-            Verdict::of(ErrorKind::AlreadyExists)
-        }
-        "Request_BadRequest" if message.starts_with("The group must have at least one owner") => {
-            Verdict::of(ErrorKind::Refused(RefusalReason::LastOwner))
-        }
-        "Request_ResourceNotFound"
-        | "Directory_ObjectNotFound"
-        | "MailboxNotEnabledForRESTAPI"
-        | "itemNotFound" => Verdict::of(ErrorKind::NotFound),
-        "Authorization_RequestDenied" => Verdict::of(ErrorKind::PermissionDenied),
-        "InvalidAuthenticationToken" => Verdict::of(ErrorKind::Unauthenticated),
-        "syncStateNotFound"
-        | "syncStateInvalid"
-        | "resyncRequired"
-        | "Directory_ExpiredPageToken" => Verdict::of(ErrorKind::CursorExpired),
-        "TooManyRequests" | "activityLimitReached" => Verdict::of(ErrorKind::RateLimited),
-        // What was just made is not known everywhere yet.
-        "Directory_ConcurrencyViolation" => {
-            Verdict::of(ErrorKind::Conflict).retry(RetryAdvice::Backoff)
-        }
-        _ => return None,
-    })
+}
+
+/// An answer that a service gives only where there is one: a tenant without Intune, `SharePoint` or Exchange has no
+/// devices, drives or mailboxes and says 400, and so may a user have none and be 404.
+pub(crate) fn if_any<T>(answered: Result<T>) -> Result<Option<T>> {
+    match answered {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Whether sessions were ended.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Ended {
+    pub(crate) value: bool,
 }

@@ -6,13 +6,48 @@ use jml_core::provider::{
     Consistency, Descriptor, EntitlementKind, Idempotency, Limits, MailboxPart, Verb, VerbSupport,
 };
 
-use crate::answers::Kinds;
+use crate::held::Kinds;
 use crate::requests;
 
 /// Application permissions for looking, the least that there are.
 /// <https://learn.microsoft.com/graph/permissions-reference>
-pub(crate) const READING: [&str; 4] =
-    ["User.Read.All", "GroupMember.Read.All", "Application.Read.All", "LicenseAssignment.Read.All"];
+pub(crate) const READING: [&str; 11] = [
+    "User.Read.All",
+    "GroupMember.Read.All",
+    "Application.Read.All",
+    "Directory.Read.All",
+    "LicenseAssignment.Read.All",
+    "RoleManagement.Read.Directory",
+    "UserAuthenticationMethod.Read.All",
+    "DelegatedPermissionGrant.Read.All",
+    "DeviceManagementManagedDevices.Read.All",
+    "MailboxSettings.Read",
+    "Files.Read.All",
+];
+
+/// Whether a permission stands for another one: who may write may read.
+pub(crate) fn implied(has: &str, needs: &str) -> bool {
+    if let Some(what) = needs.strip_suffix(".Read.All")
+        && has.strip_suffix(".ReadWrite.All") == Some(what)
+    {
+        return true;
+    }
+    match needs {
+        "User.Create"
+        | "User.ReadUpdate.All"
+        | "User.EnableDisableAccount.All"
+        | "User.DeleteRestore.All" => has == "User.ReadWrite.All",
+        "User.Read.All" => has == "User.ReadUpdate.All",
+        "GroupMember.Read.All" => has == "Group.Read.All" || has == "Group.ReadWrite.All",
+        "GroupMember.ReadWrite.All" => has == "Group.ReadWrite.All",
+        "Application.Read.All" => has == "AppRoleAssignment.ReadWrite.All",
+        // It is for what users were given of applications.
+        "Directory.Read.All" => has == "AppRoleAssignment.ReadWrite.All",
+        "RoleManagement.Read.Directory" => has == "RoleManagement.ReadWrite.Directory",
+        "MailboxSettings.Read" => has == "MailboxSettings.ReadWrite",
+        _ => false,
+    }
+}
 
 pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
     let needs = |permissions: &[&str]| {

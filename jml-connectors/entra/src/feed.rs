@@ -8,6 +8,7 @@ use jml_core::provider::{
 };
 
 use crate::answers::{Collection, GroupDelta, Reference};
+use crate::pages::onward;
 use crate::{Entra, requests};
 
 impl Entra {
@@ -52,7 +53,7 @@ impl Entra {
             Some(ChangeRow { account: AccountId::new(&it.id).ok()?, now })
         });
         let rows = rows.collect();
-        let (next, more) = onward(page.next, page.delta)?;
+        let (next, more) = further(link, page.next, page.delta)?;
         Ok((rows, next, more))
     }
 
@@ -64,17 +65,18 @@ impl Entra {
             Some(ChangeRow { account: AccountId::new(&it.id).ok()?, now: Observation::NotObserved })
         });
         let rows = rows.collect();
-        let (next, more) = onward(page.next, page.delta)?;
+        let (next, more) = further(link, page.next, page.delta)?;
         Ok((rows, next, more))
     }
 
     /// Where a feed stands now.
     async fn latest(&self, cx: &Cx, what: &str) -> Result<String> {
-        let mut page: Collection<Reference> = self.client.fetch(cx, requests::delta(what)).await?;
+        let (mut request, mut used) = (requests::delta(what), String::new());
         for _ in 0..1_000 {
-            match onward(page.next.take(), page.delta.take())? {
+            let page: Collection<Reference> = self.client.fetch(cx, request).await?;
+            match further(&used, page.next, page.delta)? {
                 (link, false) => return Ok(link),
-                (link, true) => page = self.client.fetch(cx, Request::follow(link)).await?,
+                (link, true) => (request, used) = (Request::follow(&link), link),
             }
         }
         Err(Error::new(ErrorKind::ContractViolation, "the feed does not end"))
@@ -82,7 +84,8 @@ impl Entra {
 }
 
 /// The link to go on with, and whether there is more at once.
-fn onward(next: Option<String>, delta: Option<String>) -> Result<(String, bool)> {
+fn further(used: &str, next: Option<String>, delta: Option<String>) -> Result<(String, bool)> {
+    let next = onward(used, next)?;
     let more = next.is_some();
     next.or(delta).map(|link| (link, more)).ok_or_else(|| {
         Error::new(

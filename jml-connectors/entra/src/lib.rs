@@ -2,29 +2,29 @@
 
 mod access;
 mod answers;
+mod classify;
 mod descriptor;
 mod feed;
+mod held;
 mod leave;
 mod listing;
 mod pages;
+mod read;
 mod requests;
 
 use async_trait::async_trait;
 use jml_connector_kit::auth::{ExposeSecret as _, unknown_password};
 use jml_connector_kit::{Client, conclude};
-use jml_core::account::{AccountState, CredentialClass};
 use jml_core::entitlement::EntitlementKey;
-use jml_core::id::{AccountId, AttributeName, IdError, IdentityId, KindId, ProviderId};
+use jml_core::id::{AccountId, AttributeName, IdError, KindId, ProviderId};
 use jml_core::provider::{
     Change, ChangePage, Cx, Descriptor, Error, ErrorKind, Health, ListRequest, ListScope,
-    MailboxChange, Observation, Operation, Outcome, Page, Provider, Result, Row, SideEffect,
-    Target, Watermark,
+    MailboxChange, Observation, Operation, Outcome, Page, PendingRef, Provider, RefusalReason,
+    Result, Row, SideEffect, Target, Watermark,
 };
 
-use answers::{
-    AppAssignment, Batch, Collection, Device, DriveGrant, Group, Kinds, Licensed, MailboxSettings,
-    Method, Named, Reference, RoleAssignment, User,
-};
+use answers::{MailboxSettings, Reference, User};
+use held::Kinds;
 
 /// Stages of who holds what: groups, applications, licences, roles.
 const STAGES: usize = 4;
@@ -53,7 +53,7 @@ impl Entra {
             role: KindId::new("role")?,
         };
         let descriptor = descriptor::descriptor(id, &kinds);
-        let client = client.classifying(answers::classify);
+        let client = client.classifying(classify::classify);
         let root = "https://graph.microsoft.com/v1.0".to_owned();
         Ok(Self { client, descriptor, kinds, root })
     }
@@ -70,90 +70,15 @@ impl Entra {
         EntitlementKey::new(kind.clone(), id)
     }
 
-    /// Everything about a user.
-    async fn whole(&self, cx: &Cx, user: &User) -> Result<AccountState> {
-        let mut state = user.account();
-        let parts = requests::parts(user.id.as_str());
-        let batch: Batch = self.client.fetch(cx, requests::batch(&parts)).await?;
-        let withheld = |what: &str| {
-            Error::new(ErrorKind::PermissionDenied, format!("{what} of users may not be read"))
-        };
-        let groups: Option<Vec<Group>> = self.part(cx, &batch, "groups").await?;
-        let groups = groups.ok_or_else(|| withheld("groups"))?;
-        let groups = groups.iter().filter(|it| it.is_group());
-        state.holdings.extend(groups.map(|it| it.key(&self.kinds)));
-        if let Some(licensed) = batch.part::<Licensed>("licences")? {
-            let direct = licensed.direct().cloned();
-            state.holdings.extend(direct.map(|sku| self.key(&self.kinds.licence, sku)));
-        }
-        let apps: Option<Vec<AppAssignment>> = self.part(cx, &batch, "apps").await?;
-        let apps = apps.ok_or_else(|| withheld("applications"))?.into_iter();
-        state.holdings.extend(apps.map(|it| self.key(&self.kinds.app, it.resource_id)));
-        let roles: Option<Vec<RoleAssignment>> = self.part(cx, &batch, "roles").await?;
-        let roles = roles.ok_or_else(|| withheld("roles"))?.into_iter();
-        state.holdings.extend(roles.map(|it| self.key(&self.kinds.role, it.role_definition_id)));
-        let methods: Option<Vec<Method>> = self.part(cx, &batch, "methods").await?;
-        let grants: Option<Vec<Named>> = self.part(cx, &batch, "grants").await?;
-        let devices: Option<Vec<Device>> = self.part(cx, &batch, "devices").await?;
-        for (class, number) in [
-            (
-                CredentialClass::MfaFactors,
-                methods.map(|all| all.iter().filter(|it| it.is_factor()).count()),
-            ),
-            (CredentialClass::RefreshTokens, grants.map(|all| all.len())),
-            (
-                CredentialClass::Devices,
-                devices.map(|all| all.iter().filter(|it| it.is_kept()).count()),
-            ),
-        ] {
-            if let Some(number) = number {
-                state.credentials.insert(class, u32::try_from(number).unwrap_or(u32::MAX));
-            }
-        }
-        state.mailbox = batch.part::<MailboxSettings>("mailbox")?.map(MailboxSettings::mailbox);
-        let owned: Option<Vec<Reference>> = self.part(cx, &batch, "owned").await?;
-        let owned = owned.into_iter().flatten().filter(|it| it.kind == "#microsoft.graph.group");
-        state.owns.extend(owned.map(|it| it.id.into()));
-        if let Some(drive) = Self::drive(&batch)? {
-            let writers = self.writers(cx, &drive).await?;
-            if writers.iter().all(|it| *it == user.id.as_str()) {
-                state.owns.insert(format!("drive {drive}").into());
-            }
-        }
-        Ok(state)
-    }
-
-    /// A user's drive.
-    fn drive(batch: &Batch) -> Result<Option<String>> {
-        match batch.part::<Named>("drive") {
-            // A tenant without SharePoint has no drives, and says 400.
-            Err(error) if error.kind() == ErrorKind::Invalid => Ok(None),
-            found => Ok(found?.map(|it| it.id.to_string())),
-        }
-    }
-
-    /// Who may write in a whole drive.
-    async fn writers(&self, cx: &Cx, drive: &str) -> Result<Vec<String>> {
-        let grants: Vec<DriveGrant> = self.all(cx, requests::permissions(drive)).await?;
-        Ok(grants.iter().filter_map(DriveGrant::writer).map(str::to_owned).collect())
-    }
-
-    async fn by_owner(&self, cx: &Cx, identity: &IdentityId, name: &str) -> Result<Option<User>> {
-        let by_name: Option<User> =
-            if name.is_empty() { None } else { self.client.find(cx, requests::user(name)).await? };
-        if by_name.as_ref().is_some_and(|it| it.owner() == Some(identity.as_str())) {
-            return Ok(by_name);
-        }
-        let found: Collection<User> = self.client.fetch(cx, requests::owned_by(identity)).await?;
-        let mine = found.value.into_iter().find(|it| it.owner() == Some(identity.as_str()));
-        Ok(mine.or_else(|| by_name.filter(|it| it.owner().is_none())))
-    }
-
     async fn create(&self, cx: &Cx, op: &Operation) -> Result<Outcome> {
         let Operation::CreateAccount { user_name, external_id, status, attributes } = op else {
             return Err(Error::new(ErrorKind::Internal, "no creation"));
         };
         self.descriptor.check_required(attributes)?;
+        // Somebody who is here under another name stays one.
+        if let Some(user) = self.owned_by(cx, external_id).await? {
+            return Ok(Outcome::unchanged().with_account(user.id));
+        }
         let password = unknown_password()?;
         let request = requests::create(
             user_name,
@@ -166,9 +91,13 @@ impl Entra {
         let outcome = Outcome::changed().with_account(user.id.clone());
         let manager = AttributeName::new(requests::MANAGER).ok().and_then(|it| attributes.get(&it));
         if let Some(manager) = manager {
-            let request = requests::set_manager(&self.root, user.id.as_str(), &manager.to_string());
             // The user is there; the next plan sets a manager that could not be set now.
-            if let Err(error) = self.client.change(cx, request).await {
+            let request = requests::set_manager(&self.root, user.id.as_str(), &manager.to_string());
+            let set = match request {
+                Ok(request) => self.client.change(cx, request).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = set {
                 let text = format!("the manager could not be set: {}", error.message());
                 return Ok(outcome.with_side_effect(SideEffect::Other(text.into())));
             }
@@ -176,24 +105,44 @@ impl Entra {
         Ok(outcome)
     }
 
+    /// Refuses what the directory on the premises would take back.
+    ///
+    /// # Errors
+    /// [`RefusalReason::Immutable`]; [`ErrorKind::NotFound`] for nobody.
+    async fn check_not_synced(&self, cx: &Cx, id: &AccountId) -> Result<()> {
+        let user: Reference = self.client.fetch(cx, requests::exists(id.as_str())).await?;
+        if !user.is_synced() {
+            return Ok(());
+        }
+        let text = "the user is synced from Active Directory on the premises; change it there";
+        Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text))
+    }
+
     async fn update(&self, cx: &Cx, id: &AccountId, op: &Operation) -> Result<Outcome> {
         let Operation::UpdateAccount { user_name, set, clear } = op else {
             return Err(Error::new(ErrorKind::Internal, "no update"));
         };
         let user = id.as_str();
+        let fields = requests::update(user, user_name.as_deref(), set, clear)?;
+        let manager = AttributeName::new(requests::MANAGER).ok();
+        let named = manager.as_ref().and_then(|it| set.get(it));
+        let named = named.map(|to| requests::set_manager(&self.root, user, &to.to_string()));
+        let named = named.transpose()?;
+        // After it, "not found" of a manager is the manager.
+        self.check_not_synced(cx, id).await?;
         let mut outcome = Outcome::unchanged();
-        if let Some(request) = requests::update(user, user_name.as_deref(), set, clear)? {
+        let some = fields.is_some();
+        if let Some(request) = fields {
             outcome = self.client.change(cx, request).await?;
         }
-        let manager = AttributeName::new(requests::MANAGER);
-        if let Some(to) = manager.as_ref().ok().and_then(|it| set.get(it)) {
-            let request = requests::set_manager(&self.root, user, &to.to_string());
-            outcome = self.client.change(cx, request).await.map_err(Error::partly)?;
-        } else if manager.is_ok_and(|it| clear.contains(&it)) {
+        let so_far = |error: Error| if some { error.partly() } else { error };
+        if let Some(request) = named {
+            outcome = self.client.change(cx, request).await.map_err(so_far)?;
+        } else if manager.is_some_and(|it| clear.contains(&it)) {
             match self.client.change(cx, requests::clear_manager(user)).await {
                 Ok(done) => outcome = done,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error.partly()),
+                Err(error) => return Err(so_far(error)),
             }
         }
         Ok(outcome)
@@ -207,9 +156,13 @@ impl Entra {
         match &change.op {
             Operation::UpdateAccount { .. } => self.update(cx, id, &change.op).await,
             Operation::SetStatus { status } => {
+                self.check_not_synced(cx, id).await?;
                 self.client.change(cx, requests::enable(id.as_str(), status.can_sign_in())).await
             }
-            Operation::DeleteAccount => self.client.change(cx, requests::delete(id.as_str())).await,
+            Operation::DeleteAccount => {
+                self.check_not_synced(cx, id).await?;
+                self.client.change(cx, requests::delete(id.as_str())).await
+            }
             Operation::RevokeCredentials { class } => self.kill(cx, id, *class).await,
             Operation::Grant { entitlement } => self.grant(cx, id, entitlement).await,
             Operation::Revoke { entitlement } => self.revoke(cx, id, entitlement).await,
@@ -261,7 +214,7 @@ impl Provider for Entra {
         if matches!(target, Target::Account(id) if *id != user.id) {
             return Ok(Observation::Absent);
         }
-        Ok(Observation::present(self.whole(cx, &user).await?))
+        self.whole(cx, &user).await
     }
 
     async fn apply(&self, cx: &Cx, change: &Change) -> Result<Outcome> {
@@ -272,26 +225,14 @@ impl Provider for Entra {
 
     async fn health(&self, cx: &Cx) -> Result<Health> {
         let response = self.client.send(cx, requests::users(1)).await?;
-        // Who may write may read.
-        let implied = |has: &str, needs: &str| {
-            let writes = |family: &str| has == format!("{family}.ReadWrite.All");
-            match needs {
-                "User.Create"
-                | "User.ReadUpdate.All"
-                | "User.EnableDisableAccount.All"
-                | "User.DeleteRestore.All" => has == "User.ReadWrite.All",
-                "User.Read.All" => has == "User.ReadUpdate.All" || writes("User"),
-                "GroupMember.Read.All" => writes("GroupMember") || writes("Group"),
-                "GroupMember.ReadWrite.All" => writes("Group"),
-                "Application.Read.All" => writes("Application") || writes("AppRoleAssignment"),
-                "LicenseAssignment.Read.All" => writes("LicenseAssignment"),
-                _ => false,
-            }
-        };
-        Ok(self.client.health(&self.descriptor, &response, implied))
+        Ok(self.client.health(&self.descriptor, &response, descriptor::implied))
     }
 
     async fn changes(&self, cx: &Cx, since: Option<&Watermark>) -> Result<ChangePage> {
         self.since(cx, since).await
+    }
+
+    async fn poll(&self, cx: &Cx, pending: &PendingRef) -> Result<Outcome> {
+        self.ask_for(cx, &pending.0).await
     }
 }

@@ -5,9 +5,8 @@ use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, KindId};
 use jml_core::provider::{Cx, ListRequest, Page, Result, Row};
 
-use crate::answers::{
-    AppAssignment, Collection, Group, Licensed, Named, Reference, RoleAssignment, Sku,
-};
+use crate::answers::{Collection, Named, Reference};
+use crate::held::{App, AppAssignment, Group, Licensed, RoleAssignment, Sku};
 use crate::{Entra, STAGES, requests};
 
 impl Entra {
@@ -22,9 +21,8 @@ impl Entra {
                 return next.containers(asked, STAGES, keys, found.next);
             }
             Step::Containers { stage: 1, link } => {
-                let found: Collection<Named> =
-                    self.collection(cx, requests::apps(200), link).await?;
-                let keys = found.value.into_iter().map(|it| format!("app/{}", it.id)).collect();
+                let found: Collection<App> = self.collection(cx, requests::apps(200), link).await?;
+                let keys = found.value.iter().map(|it| format!("app/{}", it.id())).collect();
                 return next.containers(asked, STAGES, keys, found.next);
             }
             Step::Containers { stage: 2, link } => {
@@ -40,14 +38,16 @@ impl Entra {
             Step::Containers { link, .. } => {
                 let found: Collection<RoleAssignment> =
                     self.collection(cx, requests::roles(), link).await?;
-                let rows = found.value.into_iter().map(|it| {
-                    Row::holding(it.principal_id, self.key(&self.kinds.role, it.role_definition_id))
+                let rows = found.value.into_iter();
+                let rows = rows.map(|it| {
+                    let key = it.key(&self.kinds)?;
+                    Ok(Row::holding(it.principal_id, key))
                 });
-                return next.rows(asked, STAGES, rows.collect(), found.next);
+                return next.rows(asked, STAGES, rows.collect::<Result<_>>()?, found.next);
             }
             Step::Members { stage: 0, container, link } => {
                 let key: EntitlementKey = container.parse().map_err(|_| Sweep::not_ours())?;
-                let first = requests::people_of(key.id.as_str(), "members", size);
+                let first = requests::members(key.id.as_str(), size);
                 let found = self.collection::<Reference>(cx, first, link).await;
                 found.map(|found| {
                     let users = found
@@ -64,9 +64,13 @@ impl Entra {
                 let key: EntitlementKey = container.parse().map_err(|_| Sweep::not_ours())?;
                 let first = requests::app_users(key.id.as_str(), size);
                 let found = self.collection::<AppAssignment>(cx, first, link).await;
-                found.map(|found| {
-                    let users = found.value.iter().filter_map(AppAssignment::user);
-                    (users.map(|id| Row::holding(id.clone(), key.clone())).collect(), found.next)
+                found.and_then(|found| {
+                    let users = found.value.iter().filter_map(|it| Some((it.user()?, it)));
+                    let rows = users.map(|(user, it)| {
+                        let key = it.key(&self.kinds)?;
+                        Ok(Row::holding(user.clone(), key))
+                    });
+                    Ok((rows.collect::<Result<_>>()?, found.next))
                 })
             }
         };
@@ -102,9 +106,14 @@ impl Entra {
                 next.rows(asked, STAGES, rows.collect(), found.next)
             }
             Step::Containers { stage: 1, link } => {
-                let found: Collection<Named> =
+                let found: Collection<App> =
                     self.collection(cx, requests::apps(size), link).await?;
-                next.rows(asked, STAGES, named(&self.kinds.app, found.value), found.next)
+                let mut rows = Vec::new();
+                for app in &found.value {
+                    let keys = app.keys(&self.kinds)?.into_iter();
+                    rows.extend(keys.map(|(key, name)| Row::entitlement(key, name)));
+                }
+                next.rows(asked, STAGES, rows, found.next)
             }
             Step::Containers { stage: 2, link } => {
                 let found: Collection<Sku> = self.collection(cx, requests::skus(), link).await?;

@@ -1,4 +1,4 @@
-//! Collections of Graph, page by page.
+//! Collections of Graph, page by page, and answers that are parts of another one.
 //! <https://learn.microsoft.com/graph/paging>
 
 use jml_connector_kit::Request;
@@ -26,19 +26,36 @@ impl Entra {
     }
 
     /// A first page with all that follow it.
-    pub(crate) async fn rest<T: DeserializeOwned>(
-        &self,
-        cx: &Cx,
-        first: Collection<T>,
-    ) -> Result<Vec<T>> {
+    async fn rest<T: DeserializeOwned>(&self, cx: &Cx, first: Collection<T>) -> Result<Vec<T>> {
         let Collection { mut value, mut next, .. } = first;
         for _ in 0..1_000 {
             let Some(link) = next else { return Ok(value) };
             let page: Collection<T> = self.client.fetch(cx, Request::follow(&link)).await?;
             value.extend(page.value);
-            next = page.next.filter(|it| *it != link);
+            next = onward(&link, page.next)?;
         }
         Err(Error::new(ErrorKind::ContractViolation, "the pages do not end"))
+    }
+
+    /// A part of a batch.
+    ///
+    /// # Errors
+    /// What the part ended with: a batch that is 200 may be made of parts that are not.
+    pub(crate) fn answer<T: DeserializeOwned>(
+        &self,
+        cx: &Cx,
+        batch: &Batch,
+        id: &str,
+    ) -> Result<T> {
+        let part = batch.part(id)?;
+        if (200..300).contains(&part.status) {
+            return T::deserialize(&part.body).map_err(|_| {
+                let text = format!("the batch's answer `{id}` is not what it should be");
+                Error::new(ErrorKind::ContractViolation, text)
+            });
+        }
+        let failed = self.client.part_failed(cx, false, part.status, &part.headers(), &part.body);
+        Err(failed.with_context("part", id))
     }
 
     /// A part of a batch with all its pages.
@@ -47,10 +64,17 @@ impl Entra {
         cx: &Cx,
         batch: &Batch,
         id: &str,
-    ) -> Result<Option<Vec<T>>> {
-        match batch.part::<Collection<T>>(id)? {
-            None => Ok(None),
-            Some(first) => self.rest(cx, first).await.map(Some),
-        }
+    ) -> Result<Vec<T>> {
+        let first = self.answer(cx, batch, id)?;
+        self.rest(cx, first).await
     }
+}
+
+/// The link after the one just followed, which it cannot be again.
+pub(crate) fn onward(used: &str, next: Option<String>) -> Result<Option<String>> {
+    if next.as_deref() == Some(used) {
+        let text = "the target names the page just read as the next one";
+        return Err(Error::new(ErrorKind::ContractViolation, text));
+    }
+    Ok(next)
 }

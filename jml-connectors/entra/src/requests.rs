@@ -6,14 +6,20 @@ use jml_connector_kit::fields::{Fields, to_json};
 use jml_connector_kit::{Request, path};
 use jml_core::attribute::AttributeValue;
 use jml_core::id::{AttributeName, IdentityId};
-use jml_core::provider::Result;
+use jml_core::provider::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
 /// The largest page of most collections.
 pub(crate) const PAGE: u32 = 999;
 
+/// The most parts of a batch.
+pub(crate) const BATCH: usize = 20;
+
 /// The role of an application that has none of its own.
-const NO_ROLE: &str = "00000000-0000-0000-0000-000000000000";
+pub(crate) const NO_ROLE: &str = "00000000-0000-0000-0000-000000000000";
+
+/// The scope of a directory role that is held for the whole tenant.
+pub(crate) const TENANT: &str = "/";
 
 /// <https://learn.microsoft.com/graph/api/resources/user>
 pub(crate) const FIELDS: Fields = Fields(&[
@@ -36,7 +42,7 @@ pub(crate) const FIELDS: Fields = Fields(&[
     ("country", "country"),
 ]);
 
-/// The attribute that is a reference to another user: by principal name, or by id.
+/// The attribute that is a reference to another user, by principal name.
 pub(crate) const MANAGER: &str = "manager";
 
 /// Everything that an account is made of, besides what needs calls of its own.
@@ -53,8 +59,13 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// When refresh tokens were last ended, and when there could first be some.
+const TOKENS: &str = "signInSessionsValidFromDateTime,createdDateTime,lastPasswordChangeDateTime";
+
 fn whole(request: Request) -> Request {
-    request.query("$select", select()).query("$expand", "manager($select=id,userPrincipalName)")
+    request
+        .query("$select", format!("{},{TOKENS}", select()))
+        .query("$expand", "manager($select=id,userPrincipalName)")
 }
 
 /// Everybody.
@@ -67,9 +78,9 @@ pub(crate) fn user(name: &str) -> Request {
     whole(Request::get(path!["users", name]))
 }
 
-/// Whether there is such a user.
+/// Whether there is such a user, and whose it is to write.
 pub(crate) fn exists(name: &str) -> Request {
-    Request::get(path!["users", name]).query("$select", "id")
+    Request::get(path!["users", name]).query("$select", "id,onPremisesSyncEnabled")
 }
 
 /// Whoever carries an identity's id.
@@ -157,9 +168,17 @@ fn pointer(root: &str, what: &str, id: &str) -> Value {
     json!({ "@odata.id": format!("{root}{}", path![what, id].as_str()) })
 }
 
-/// Names the manager.
-pub(crate) fn set_manager(root: &str, user: &str, manager: &str) -> Request {
-    Request::put(path!["users", user, MANAGER, "$ref"]).json(pointer(root, "users", manager))
+/// Names the manager, by principal name.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) for an id: reads show principal names, so it would never be seen to be set.
+pub(crate) fn set_manager(root: &str, user: &str, manager: &str) -> Result<Request> {
+    if !manager.contains('@') {
+        let text = format!("the manager `{manager}` is no principal name");
+        return Err(Error::new(ErrorKind::Invalid, text));
+    }
+    let body = pointer(root, "users", manager);
+    Ok(Request::put(path!["users", user, MANAGER, "$ref"]).json(body))
 }
 
 /// There is no manager.
@@ -231,9 +250,9 @@ pub(crate) fn role_definitions() -> Request {
     Request::get(path!["roleManagement", "directory", "roleDefinitions"])
 }
 
-/// Gives a directory role, for the whole tenant.
-pub(crate) fn add_role(user: &str, role: &str) -> Request {
-    let body = json!({ "principalId": user, "roleDefinitionId": role, "directoryScopeId": "/" });
+/// Gives a directory role, within a scope.
+pub(crate) fn add_role(user: &str, role: &str, scope: &str) -> Request {
+    let body = json!({ "principalId": user, "roleDefinitionId": role, "directoryScopeId": scope });
     Request::post(path!["roleManagement", "directory", "roleAssignments"]).json(body)
 }
 
@@ -251,9 +270,19 @@ pub(crate) fn groups(size: u32) -> Request {
     Request::get(path!["groups"]).query("$select", GROUP).query("$top", size)
 }
 
-/// Members, or owners, of a group.
-pub(crate) fn people_of(group: &str, what: &str, size: u32) -> Request {
-    Request::get(path!["groups", group, what]).query("$select", "id").query("$top", size)
+/// One group.
+pub(crate) fn group(id: &str) -> Request {
+    Request::get(path!["groups", id]).query("$select", GROUP)
+}
+
+/// Who owns a group, as a part of a batch.
+pub(crate) fn owners(group: &str) -> String {
+    format!("{}?$select=id&$top={PAGE}", path!["groups", group, "owners"].as_str())
+}
+
+/// Members of a group.
+pub(crate) fn members(group: &str, size: u32) -> Request {
+    Request::get(path!["groups", group, "members"]).query("$select", "id").query("$top", size)
 }
 
 /// Puts somebody into a group, or among its owners.
@@ -282,9 +311,17 @@ pub(crate) fn license(user: &str, add: Option<&str>, remove: Option<&str>) -> Re
         .json(json!({ "addLicenses": add, "removeLicenses": remove }))
 }
 
+/// What an application is, and its roles.
+const APP: &str = "id,displayName,appRoles";
+
 /// Enterprise applications.
 pub(crate) fn apps(size: u32) -> Request {
-    Request::get(path!["servicePrincipals"]).query("$select", "id,displayName").query("$top", size)
+    Request::get(path!["servicePrincipals"]).query("$select", APP).query("$top", size)
+}
+
+/// One enterprise application.
+pub(crate) fn app(id: &str) -> Request {
+    Request::get(path!["servicePrincipals", id]).query("$select", APP)
 }
 
 /// Who has an application.
@@ -292,9 +329,9 @@ pub(crate) fn app_users(app: &str, size: u32) -> Request {
     Request::get(path!["servicePrincipals", app, "appRoleAssignedTo"]).query("$top", size)
 }
 
-/// Gives an application.
-pub(crate) fn assign(app: &str, user: &str) -> Request {
-    let body = json!({ "principalId": user, "resourceId": app, "appRoleId": NO_ROLE });
+/// Gives an application in a role.
+pub(crate) fn assign(app: &str, role: &str, user: &str) -> Request {
+    let body = json!({ "principalId": user, "resourceId": app, "appRoleId": role });
     Request::post(path!["servicePrincipals", app, "appRoleAssignedTo"]).json(body)
 }
 
@@ -316,13 +353,13 @@ pub(crate) fn auto_reply(user: &str, text: &str) -> Request {
         .json(json!({ "automaticRepliesSetting": reply }))
 }
 
-/// Changes of users, or of groups, from now on.
+/// Changes of users, or of groups, from now on. Only changes of what is selected are told.
 pub(crate) fn delta(what: &str) -> Request {
-    let select = if what == "users" { "userPrincipalName" } else { "displayName,members" };
+    let select = if what == "users" { select() } else { "displayName,members".to_owned() };
     Request::get(path![what, "delta()"]).query("$deltatoken", "latest").query("$select", select)
 }
 
-/// Everything that an account is made of, in one call: parts by name, at most 20.
+/// Several reads in one call: parts by name, at most [`BATCH`].
 pub(crate) fn batch(parts: &[(&str, String)]) -> Request {
     let requests: Vec<Value> =
         parts.iter().map(|(id, url)| json!({ "id": id, "method": "GET", "url": url })).collect();

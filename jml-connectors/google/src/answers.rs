@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use jml_connector_kit::{Failure, Verdict};
 use jml_core::account::{AccountState, AccountStatus};
-use jml_core::id::{AccountId, EntitlementId};
+use jml_core::id::{AccountId, EntitlementId, IdError};
 use jml_core::provider::{ErrorKind, RefusalReason, RetryAdvice};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -116,21 +116,40 @@ pub(crate) struct Role {
     pub(crate) name: String,
 }
 
+/// <https://developers.google.com/workspace/admin/directory/reference/rest/v1/roleAssignments>
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Assignment {
     #[serde(rename = "roleAssignmentId")]
     pub(crate) id: String,
     #[serde(rename = "roleId")]
-    pub(crate) role: EntitlementId,
+    role: EntitlementId,
     pub(crate) assigned_to: AccountId,
     #[serde(default)]
     assignee_type: Option<String>,
+    #[serde(default)]
+    scope_type: Option<String>,
+    #[serde(default)]
+    org_unit_id: Option<String>,
 }
 
 impl Assignment {
     pub(crate) fn is_to_user(&self) -> bool {
-        self.assignee_type.as_deref() != Some("group")
+        !self.assignee_type.as_deref().is_some_and(|it| it.eq_ignore_ascii_case("group"))
+    }
+
+    /// What it gives: the role, or, where it holds for a part of the customer only, the role and that part. A part
+    /// is never taken for the whole.
+    pub(crate) fn entitlement(&self) -> Result<EntitlementId, IdError> {
+        match (self.scope_type.as_deref(), self.org_unit_id.as_deref()) {
+            (None | Some("CUSTOMER"), None | Some("")) => Ok(self.role.clone()),
+            (_, Some(unit)) if !unit.is_empty() => {
+                EntitlementId::new(format!("{}:{unit}", self.role))
+            }
+            (scope, _) => {
+                EntitlementId::new(format!("{}:{}", self.role, scope.unwrap_or_default()))
+            }
+        }
     }
 }
 
@@ -151,26 +170,6 @@ pub(crate) struct OAuthToken {
 pub(crate) struct Asp {
     #[serde(rename = "codeId")]
     pub(crate) code: i64,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Device {
-    #[serde(rename = "resourceId")]
-    pub(crate) id: String,
-    #[serde(default)]
-    email: Vec<String>,
-    #[serde(default)]
-    status: String,
-}
-
-impl Device {
-    /// Whether somebody's account is on it, as far as nobody told it to wipe that.
-    pub(crate) fn serves(&self, email: &str) -> bool {
-        let status = self.status.to_ascii_uppercase();
-        let wiped = status.contains("WIPE") || status.contains("WIPING");
-        !wiped && self.email.iter().any(|it| it.eq_ignore_ascii_case(email))
-    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -253,7 +252,8 @@ impl Vacation {
         let on = self.enable_auto_reply
             && at(&self.start_time).is_none_or(|start| start <= now)
             && at(&self.end_time).is_none_or(|end| now < end);
-        let texts = [&self.response_body_plain_text, &self.response_body_html];
+        // Where there are both, Gmail sends HTML.
+        let texts = [&self.response_body_html, &self.response_body_plain_text];
         texts.into_iter().find(|it| !it.is_empty()).filter(|_| on).map(String::as_str)
     }
 }
@@ -275,6 +275,41 @@ pub(crate) struct Delegates {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Delegate {
     pub(crate) delegate_email: String,
+    #[serde(flatten)]
+    pub(crate) consent: Consent,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ForwardingAddresses {
+    #[serde(rename = "forwardingAddresses")]
+    pub(crate) addresses: Vec<ForwardingAddress>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ForwardingAddress {
+    pub(crate) forwarding_email: String,
+    #[serde(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// Whether whoever has an address agreed. Until then it is good for nothing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Consent {
+    verification_status: String,
+}
+
+impl Consent {
+    pub(crate) fn is_given(&self) -> bool {
+        self.verification_status == "accepted"
+    }
+
+    /// How it stands, in Gmail's word.
+    pub(crate) fn as_str(&self) -> &str {
+        if self.verification_status.is_empty() { "unknown" } else { &self.verification_status }
+    }
 }
 
 /// Something that an administrator did.
@@ -449,6 +484,13 @@ mod tests {
             };
             assert_eq!(vacation.text(now), on.then_some("gone"), "{vacation:?}");
         }
+        let both = Vacation {
+            enable_auto_reply: true,
+            response_body_plain_text: "plain".to_owned(),
+            response_body_html: "<b>sent</b>".to_owned(),
+            ..Vacation::default()
+        };
+        assert_eq!(both.text(now), Some("<b>sent</b>"));
         assert_eq!(Vacation::default().text(now), None);
     }
 }

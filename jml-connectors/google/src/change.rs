@@ -2,18 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
+use futures::FutureExt as _;
+use futures::future::{Either, select};
 use jml_connector_kit::auth::{ExposeSecret as _, unknown_password};
 use jml_core::account::AccountStatus;
 use jml_core::attribute::AttributeValue;
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, AttributeName, IdentityId};
 use jml_core::provider::{
-    Change, Cx, Error, ErrorKind, Operation, Outcome, Result, RetryAdvice, SideEffect,
+    Applied, Change, Cx, Error, ErrorKind, Operation, Outcome, Result, RetryAdvice, SideEffect,
 };
 use serde_json::{Map, Value};
 
 use crate::answers::{Licence, User};
 use crate::{Google, Sku, number, profile, refused, requests};
+
+/// How long a block waits for what may go wrong before it.
+const PATIENCE: TimeDelta = TimeDelta::seconds(5);
+
+/// A role, and the unit that it is restricted to.
+fn role_and_unit(key: &EntitlementKey) -> (&str, Option<&str>) {
+    match key.id.as_str().split_once(':') {
+        Some((role, unit)) => (role, Some(unit)),
+        None => (key.id.as_str(), None),
+    }
+}
 
 impl Google {
     pub(crate) async fn carry_out(&self, cx: &Cx, change: &Change) -> Result<Outcome> {
@@ -126,10 +140,27 @@ impl Google {
             put("externalIds", profile::unmarked(&user.profile));
         }
         // What only works on somebody who can sign in comes first. It never holds up the block.
-        let codes = if user.is_live() { self.end_codes(cx, id.as_str()).await } else { Ok(false) };
+        let codes = if user.is_live() {
+            let end = cx.now() + PATIENCE;
+            match select(self.end_codes(cx, id.as_str()).boxed(), cx.clock().expire_at(end)).await {
+                Either::Left((codes, _)) => codes,
+                Either::Right(_) => {
+                    let late = Error::new(ErrorKind::Timeout, "no answer in time");
+                    Err(late.with_applied(Applied::Unknown))
+                }
+            }
+        } else {
+            Ok(false)
+        };
         let sent = self.directory.send(cx, requests::update(id.as_str(), body)).await;
         if let Err(error) = sent {
-            return Err(if matches!(codes, Ok(true)) { error.partly() } else { error });
+            let before = match &codes {
+                Ok(true) => Applied::Partly,
+                Ok(false) => Applied::No,
+                Err(codes) => codes.applied(),
+            };
+            let applied = error.applied().join(before);
+            return Err(error.with_applied(applied));
         }
         let outcome = Outcome::changed();
         Ok(match codes {
@@ -176,6 +207,12 @@ impl Google {
         })
     }
 
+    pub(crate) async fn has_licence(&self, cx: &Cx, sku: &Sku, email: &str) -> Result<bool> {
+        let held =
+            self.licensing.find::<Licence>(cx, requests::licence(sku.place(), email)).await?;
+        Ok(held.is_some())
+    }
+
     async fn grant(&self, cx: &Cx, id: &AccountId, key: &EntitlementKey) -> Result<Outcome> {
         self.descriptor.check_mutable(key)?;
         let user = number(id)?;
@@ -185,23 +222,30 @@ impl Google {
             return Ok(Outcome::changed());
         }
         if key.kind == self.kinds.role {
-            if self.roles(cx, user).await?.iter().any(|it| it.role == key.id) {
-                return Ok(Outcome::unchanged());
+            for it in self.roles(cx, user).await? {
+                if self.role(&it)? == *key {
+                    return Ok(Outcome::unchanged());
+                }
             }
-            self.directory.send(cx, requests::assign(key.id.as_str(), user)).await?;
+            let (role, unit) = role_and_unit(key);
+            self.directory.send(cx, requests::assign(role, unit, user)).await?;
             return Ok(Outcome::changed());
         }
         let sku = self.sku(key)?;
         let email = self.user(cx, id).await?.primary_email;
-        let held: Option<Licence> =
-            self.licensing.find(cx, requests::licence(sku.place(), &email)).await?;
-        if held.is_some() {
+        if self.has_licence(cx, sku, &email).await? {
             return Ok(Outcome::unchanged());
         }
         match self.licensing.send(cx, requests::give(sku.place(), &email)).await {
             Ok(_) => Ok(Outcome::changed()),
-            // Whoever has it, has it by now; what else stands against it is that there is none.
-            Err(error) if error.kind() == ErrorKind::Conflict => {
+            // One answer for a user who is not complete yet, one who got it meanwhile, and no licence left. The
+            // first one says so.
+            Err(error)
+                if error.kind() == ErrorKind::Conflict && error.retry() != RetryAdvice::Backoff =>
+            {
+                if self.has_licence(cx, sku, &email).await? {
+                    return Ok(Outcome::unchanged());
+                }
                 let text = format!("no licence is left: {}", error.message());
                 Err(Error::new(ErrorKind::Exhausted, text).with_context("status", 412))
             }
@@ -217,9 +261,13 @@ impl Google {
             return Ok(Outcome::changed());
         }
         if key.kind == self.kinds.role {
-            let held = self.roles(cx, user).await?.into_iter().filter(|it| it.role == key.id);
-            let each = held.map(|it| requests::unassign(&it.id));
-            return self.directory.change_each(cx, each.collect()).await;
+            let mut each = Vec::new();
+            for it in self.roles(cx, user).await? {
+                if self.role(&it)? == *key {
+                    each.push(requests::unassign(&it.id));
+                }
+            }
+            return self.directory.change_each(cx, each).await;
         }
         // One that is not looked after can be taken all the same.
         let known = self.skus.get(&key.id).map(Sku::place);

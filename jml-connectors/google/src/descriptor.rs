@@ -11,33 +11,37 @@ use crate::requests;
 
 const USER: &str = "https://www.googleapis.com/auth/admin.directory.user";
 const SECURITY: &str = "https://www.googleapis.com/auth/admin.directory.user.security";
-const GROUP: &str = "https://www.googleapis.com/auth/admin.directory.group";
+const GROUP_READING: &str = "https://www.googleapis.com/auth/admin.directory.group.readonly";
+const GROUP_MEMBER: &str = "https://www.googleapis.com/auth/admin.directory.group.member";
 const ROLE: &str = "https://www.googleapis.com/auth/admin.directory.rolemanagement";
-const MOBILE: &str = "https://www.googleapis.com/auth/admin.directory.device.mobile";
-const LICENCE: &str = "https://www.googleapis.com/auth/apps.licensing";
+/// It lets look at devices, too.
+const MOBILE: &str = "https://www.googleapis.com/auth/admin.directory.device.mobile.action";
 const TRANSFER: &str = "https://www.googleapis.com/auth/admin.datatransfer";
 const AUDIT: &str = "https://www.googleapis.com/auth/admin.reports.audit.readonly";
 
 /// What a service account needs when it acts for an administrator.
-pub const ADMIN_SCOPES: [&str; 8] = [USER, SECURITY, GROUP, ROLE, MOBILE, LICENCE, TRANSFER, AUDIT];
+pub const ADMIN_SCOPES: [&str; 8] =
+    [USER, SECURITY, GROUP_READING, GROUP_MEMBER, ROLE, MOBILE, TRANSFER, AUDIT];
+
+/// What it needs besides, where licences are looked after.
+pub const LICENCE_SCOPE: &str = "https://www.googleapis.com/auth/apps.licensing";
 
 /// What it needs besides, where ChromeOS devices are disabled.
 pub const CHROMEOS_SCOPE: &str = "https://www.googleapis.com/auth/admin.directory.device.chromeos";
 
+const MAIL: &str = "https://www.googleapis.com/auth/gmail.settings.basic";
+const MAIL_OF_OTHERS: &str = "https://www.googleapis.com/auth/gmail.settings.sharing";
+
 /// What it needs when it acts for the user of a mailbox.
-pub const MAILBOX_SCOPES: [&str; 2] = [
-    "https://www.googleapis.com/auth/gmail.settings.basic",
-    "https://www.googleapis.com/auth/gmail.settings.sharing",
-];
+pub const MAILBOX_SCOPES: [&str; 2] = [MAIL, MAIL_OF_OTHERS];
 
 /// Permissions for looking.
-const READING: [&str; 8] = [
+const READING: [&str; 7] = [
     "https://www.googleapis.com/auth/admin.directory.user.readonly",
     SECURITY,
-    "https://www.googleapis.com/auth/admin.directory.group.readonly",
+    GROUP_READING,
     "https://www.googleapis.com/auth/admin.directory.rolemanagement.readonly",
     "https://www.googleapis.com/auth/admin.directory.device.mobile.readonly",
-    LICENCE,
     "https://www.googleapis.com/auth/admin.datatransfer.readonly",
     AUDIT,
 ];
@@ -65,12 +69,12 @@ pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
             &needs(&[SECURITY]).emulated(),
         )
         .with_verb(credentials(CredentialClass::Devices), needs(&[MOBILE]).emulated())
-        .with_verbs([Verb::Grant, Verb::Revoke], &needs(&[GROUP, ROLE, LICENCE]))
+        .with_verbs([Verb::Grant, Verb::Revoke], &needs(&[GROUP_MEMBER, ROLE]))
         // Gmail has no shared mailboxes.
+        .with_verb(Verb::SetMailbox(MailboxPart::AutoReply), needs(&[MAIL]).emulated())
         .with_verbs(
-            [MailboxPart::AutoReply, MailboxPart::Forward, MailboxPart::Delegate]
-                .map(Verb::SetMailbox),
-            &mailboxes(),
+            [MailboxPart::Forward, MailboxPart::Delegate].map(Verb::SetMailbox),
+            &needs(&MAILBOX_SCOPES).emulated(),
         )
         .with_verb(
             Verb::TransferOwnership,
@@ -93,6 +97,16 @@ pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
         .losing_mail_when_disabled()
 }
 
+/// Adds what it takes to look after licences.
+pub(crate) fn add_licences(descriptor: &mut Descriptor) {
+    for verb in [Verb::Grant, Verb::Revoke] {
+        if let Some(support) = descriptor.verbs.get_mut(&verb) {
+            *support = support.clone().with_permission(LICENCE_SCOPE);
+        }
+    }
+    descriptor.read_permissions.push(LICENCE_SCOPE.into());
+}
+
 /// Adds what it takes to look at ChromeOS devices, and to disable them.
 pub(crate) fn add_chromeos(descriptor: &mut Descriptor) {
     let verb = Verb::RevokeCredentials(CredentialClass::Devices);
@@ -100,9 +114,4 @@ pub(crate) fn add_chromeos(descriptor: &mut Descriptor) {
         *support = support.clone().with_permission(CHROMEOS_SCOPE);
     }
     descriptor.read_permissions.push(format!("{CHROMEOS_SCOPE}.readonly").into());
-}
-
-/// Mailboxes are changed as their own users, with other scopes than everything else.
-fn mailboxes() -> VerbSupport {
-    MAILBOX_SCOPES.iter().fold(VerbSupport::native().emulated(), VerbSupport::with_permission)
 }

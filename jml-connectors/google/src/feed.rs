@@ -14,7 +14,7 @@ use jml_core::provider::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::answers::{Activity, User};
+use crate::answers::{Activity, Event, User};
 use crate::{Google, requests};
 
 /// For how long the audit log is kept.
@@ -26,8 +26,9 @@ const LAG: TimeDelta = TimeDelta::hours(1);
 /// How much time a page covers. Google shows the newest first, so that a page has to see all of its time.
 const SPAN: TimeDelta = TimeDelta::days(1);
 
-/// The most activities of a page: each may need a look at somebody.
-const MOST: usize = 500;
+/// The most activities of a page, and the most addresses that they name: each address is looked up, and a call has
+/// to end in time.
+const MOST: (usize, usize) = (500, 100);
 
 /// For how long Google names users who were deleted.
 const NAMED: TimeDelta = TimeDelta::days(20);
@@ -51,13 +52,20 @@ impl Mark {
     fn take(
         &self,
         mut listed: Vec<Activity>,
-        most: usize,
+        (most, people): (usize, usize),
         now: DateTime<Utc>,
     ) -> (Vec<Activity>, Self, bool) {
         listed.sort_by_key(Activity::place);
         let (seen, mut new): (Vec<Activity>, Vec<Activity>) =
             listed.into_iter().partition(|it| self.seen.contains(&it.place()));
         let end = self.until(now);
+        let mut named = BTreeSet::new();
+        let over = new.iter().position(|it| {
+            named.extend(it.events().flat_map(Event::addresses).map(str::to_lowercase));
+            named.len() > people
+        });
+        // One that names more by itself is taken alone.
+        let most = over.map_or(most, |at| at.clamp(1, most));
         let cut = new.len() > most;
         new.truncate(most);
         let reach = match new.last() {
@@ -97,7 +105,8 @@ impl Google {
         let now = cx.now();
         let Some(Watermark(text)) = since else {
             let start = Mark { since: now - LAG, seen: BTreeSet::new() };
-            let (_, next, more) = start.take(self.listed(cx, &start, now).await?, usize::MAX, now);
+            let (_, next, more) =
+                start.take(self.listed(cx, &start, now).await?, (usize::MAX, usize::MAX), now);
             return Ok(ChangePage { rows: Vec::new(), next: next.write()?, more });
         };
         let mark = Mark::read(text)?;
@@ -169,7 +178,7 @@ impl Google {
     }
 
     /// Whoever has an address now.
-    async fn bearer(&self, cx: &Cx, address: &str) -> Result<Option<AccountId>> {
+    pub(crate) async fn bearer(&self, cx: &Cx, address: &str) -> Result<Option<AccountId>> {
         match self.find(cx, address).await {
             Ok(user) => Ok(user.map(|it| it.id)),
             // Google may refuse an address of another company, as it refuses us without a permission. A search

@@ -7,8 +7,7 @@ use jml_core::provider::{
     SideEffect, Verb,
 };
 
-use crate::answers::Transfer;
-use crate::chromeos::both;
+use crate::answers::{Delegate, ForwardingAddress, ForwardingAddresses, Transfer, User};
 use crate::{Google, refused, requests};
 
 impl Google {
@@ -35,13 +34,7 @@ impl Google {
                 let each = asps.iter().map(|it| requests::take(id, "asps", it.code));
                 self.directory.change_each(cx, each.collect()).await
             }
-            CredentialClass::Devices => {
-                let devices = self.devices(cx, &user).await?;
-                let chromebooks = self.chromebooks(cx, &user).await?;
-                let wipes = devices.iter().map(|it| requests::wipe(&it.id)).collect();
-                let wiped = self.directory.change_each(cx, wipes).await;
-                both(wiped, self.disable(cx, &chromebooks).await)
-            }
+            CredentialClass::Devices => self.kill_devices(cx, &user).await,
             CredentialClass::MfaFactors => {
                 let codes = user.is_live() && self.end_codes(cx, id).await?;
                 if user.enrolled {
@@ -98,27 +91,62 @@ impl Google {
                 client.send(cx, requests::vacation(text)).await.map_err(off)?;
             }
             MailboxChange::ForwardTo(to) => {
-                let to = self.user(cx, to).await?.primary_email;
-                match client.send(cx, requests::forwarding_address(&to)).await {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                    other => {
-                        other.map_err(off)?;
+                let to = self.live_taker(cx, to).await?.primary_email;
+                let sent = client.fetch(cx, requests::forwarding_address(&to)).await;
+                let (address, made): (Option<ForwardingAddress>, bool) = match sent {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        let all: ForwardingAddresses =
+                            client.fetch(cx, requests::mail("forwardingAddresses")).await?;
+                        let is =
+                            |it: &ForwardingAddress| it.forwarding_email.eq_ignore_ascii_case(&to);
+                        (all.addresses.into_iter().find(is), false)
                     }
+                    other => (Some(other.map_err(off)?), true),
+                };
+                let partly = |error: Error| if made { error.partly() } else { error };
+                if let Some(address) = address.filter(|it| !it.consent.is_given()) {
+                    let text = format!(
+                        "mail goes to `{to}` once its owner confirms the mail that Gmail sent there ({})",
+                        address.consent.as_str()
+                    );
+                    return Err(partly(refused(text)));
                 }
-                client.send(cx, requests::forward(&to)).await.map_err(Error::partly)?;
+                client.send(cx, requests::forward(&to)).await.map_err(partly)?;
             }
             MailboxChange::Delegate(to) => {
-                let to = self.user(cx, to).await?.primary_email;
-                match client.send(cx, requests::delegate(&to)).await {
+                let to = self.live_taker(cx, to).await?.primary_email;
+                let sent = client.fetch(cx, requests::delegate(&to)).await;
+                let (delegate, made): (Delegate, bool) = match sent {
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                        return Ok(Outcome::unchanged());
+                        (client.fetch(cx, requests::delegate_of(&to)).await?, false)
                     }
-                    other => other.map_err(off)?,
+                    other => (other.map_err(off)?, true),
                 };
+                if !delegate.consent.is_given() {
+                    let text = format!(
+                        "`{to}` reads the mailbox once that is accepted there ({})",
+                        delegate.consent.as_str()
+                    );
+                    let error = refused(text);
+                    return Err(if made { error.partly() } else { error });
+                }
+                if !made {
+                    return Ok(Outcome::unchanged());
+                }
             }
             _ => return Err(Error::new(ErrorKind::Invalid, "another change to a mailbox")),
         }
         Ok(Outcome::accepted())
+    }
+
+    /// Whoever takes over from somebody. Mail and documents that go to a suspended user are lost.
+    async fn live_taker(&self, cx: &Cx, id: &AccountId) -> Result<User> {
+        let taker = self.user(cx, id).await?;
+        if taker.is_live() {
+            return Ok(taker);
+        }
+        let text = format!("`{}` is suspended, and cannot take anything", taker.primary_email);
+        Err(refused(text))
     }
 
     /// Hands documents and calendars over. Google works on it for minutes to hours.
@@ -129,13 +157,7 @@ impl Google {
         to: &AccountId,
     ) -> Result<Outcome> {
         let user = self.user(cx, from).await?;
-        let taker = self.user(cx, to).await?;
-        if !taker.is_live() {
-            return Err(refused(format!(
-                "`{}` is suspended, and cannot take anything",
-                taker.primary_email
-            )));
-        }
+        self.live_taker(cx, to).await?;
         let left = self.left(cx, &user).await?;
         if left.is_empty() {
             return Ok(Outcome::unchanged());

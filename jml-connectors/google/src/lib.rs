@@ -3,8 +3,9 @@
 mod access;
 mod answers;
 mod change;
-mod chromeos;
 mod descriptor;
+mod device_answers;
+mod devices;
 mod feed;
 mod leave;
 mod profile;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use jml_connector_kit::http::{ClientError, Step, Sweep, pages};
+use jml_connector_kit::http::{ClientError, Step, Sweep, expired, pages};
 use jml_connector_kit::{Client, Request, conclude};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, EntitlementId, IdError, KindId, ProviderId};
@@ -27,7 +28,7 @@ use jml_core::provider::{
 use serde::de::DeserializeOwned;
 
 pub use access::{Acting, Delegated, Delegation, Hosts};
-pub use descriptor::{ADMIN_SCOPES, CHROMEOS_SCOPE, MAILBOX_SCOPES};
+pub use descriptor::{ADMIN_SCOPES, CHROMEOS_SCOPE, LICENCE_SCOPE, MAILBOX_SCOPES};
 
 use answers::{Assignment, Group, Licence, Member, Paged, Role, User};
 
@@ -136,7 +137,8 @@ impl Google {
 
     /// The same with licences that it looks after: product, SKU, title. They are `licence/PRODUCT:SKU`. Google
     /// lists who has a licence, and not the licences that there are. `customer` is the customer's id
-    /// (`C00000000`), which licences are listed with.
+    /// (`C00000000`), which licences are listed with. The credential needs [`LICENCE_SCOPE`] too
+    /// ([`Delegated::with_scope`]).
     /// <https://developers.google.com/workspace/admin/licensing/v1/how-tos/products>
     ///
     /// # Errors
@@ -151,6 +153,9 @@ impl Google {
             let id = EntitlementId::new(format!("{product}:{sku}"))?;
             let (product, sku, title) = (product.to_owned(), sku.to_owned(), title.to_owned());
             self.skus.insert(id, Sku { product, sku, title });
+        }
+        if !self.skus.is_empty() {
+            descriptor::add_licences(&mut self.descriptor);
         }
         Ok(self)
     }
@@ -176,12 +181,10 @@ impl Google {
         self
     }
 
-    /// A user, by id or by address. For somebody who was deleted, or a group, Google says 400.
+    /// A user, by id or by address. For somebody who was deleted, or a group, Google says 400, and that it is for
+    /// the key ([`answers::classify`]); any other 400 says nothing about anybody.
     async fn find(&self, cx: &Cx, key: &str) -> Result<Option<User>> {
-        match self.directory.find(cx, requests::user(key)).await {
-            Err(error) if error.kind() == ErrorKind::Invalid => Ok(None),
-            other => other,
-        }
+        self.directory.find(cx, requests::user(key)).await
     }
 
     /// A user whom a change is about.
@@ -190,7 +193,7 @@ impl Google {
         user.ok_or_else(|| Error::new(ErrorKind::NotFound, "the account does not exist"))
     }
 
-    /// One page of a list.
+    /// One page of a list. A token that is not taken is an expired one: Google forgets them after days.
     async fn page<T: DeserializeOwned>(
         &self,
         cx: &Cx,
@@ -202,7 +205,13 @@ impl Google {
             Some(token) => first.query("pageToken", token),
             None => first,
         };
-        let page: Paged<T> = client.fetch(cx, request).await?;
+        let page: Paged<T> =
+            client.fetch(cx, request).await.map_err(|error| match error.kind() {
+                ErrorKind::Invalid if token.is_some() => {
+                    Error::new(ErrorKind::CursorExpired, error.message())
+                }
+                _ => error,
+            })?;
         Ok((page.items, page.next.filter(|it| !it.is_empty())))
     }
 
@@ -243,12 +252,7 @@ impl Google {
     async fn accounts(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
         let token = asked.cursor.as_ref().map(|it| it.0.as_str());
         let found = self.page::<User>(cx, &self.directory, requests::users(size), token).await;
-        let (users, next) = found.map_err(|error| match error.kind() {
-            ErrorKind::Invalid | ErrorKind::NotFound if token.is_some() => {
-                Error::new(ErrorKind::CursorExpired, error.message())
-            }
-            _ => error,
-        })?;
+        let (users, next) = found.map_err(|error| expired(asked, error))?;
         {
             let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
             if token.is_none() {
@@ -288,11 +292,15 @@ impl Google {
             }
             Step::Containers { link, .. } => {
                 // They are known; a page of them keeps to its size all the same.
-                let from: usize = link.and_then(|it| it.parse().ok()).unwrap_or(0);
+                let from =
+                    link.map_or(Ok(0), |it| it.parse::<usize>().map_err(|_| Sweep::not_ours()))?;
+                if from > 0 && from >= self.skus.len() {
+                    return Err(Sweep::not_ours());
+                }
                 let most = usize::try_from(size).unwrap_or(1);
                 let rows = self.skus.iter().skip(from).take(most);
                 let rows = rows.map(|(id, it)| record(&self.kinds.licence, id.clone(), &it.title));
-                let end = from + most;
+                let end = from.saturating_add(most);
                 let link = (end < self.skus.len()).then(|| end.to_string());
                 next.rows(asked, self.stages(), rows.collect(), link)
             }
@@ -314,13 +322,15 @@ impl Google {
                 let first = requests::assignments(None, size);
                 let (found, link) =
                     self.page::<Assignment>(cx, &self.directory, first, link).await?;
-                let rows = found.into_iter().filter(Assignment::is_to_user).map(|it| {
-                    Row::holding(
-                        it.assigned_to,
-                        EntitlementKey::new(self.kinds.role.clone(), it.role),
-                    )
-                });
-                return next.rows(asked, self.stages(), rows.collect(), link);
+                let mut rows = Vec::new();
+                for it in found.into_iter().filter(Assignment::is_to_user) {
+                    let row = Row::holding(it.assigned_to.clone(), self.role(&it)?);
+                    // With a condition or a time limit, one role may be assigned twice.
+                    if !rows.contains(&row) {
+                        rows.push(row);
+                    }
+                }
+                return next.rows(asked, self.stages(), rows, link);
             }
             Step::Containers { link, .. } => {
                 let (rows, link) = self.holders(cx, size, link).await?;
@@ -332,6 +342,14 @@ impl Google {
             _ => return Err(Sweep::not_ours()),
         };
         next.members(asked, self.stages(), read)
+    }
+
+    /// What an assignment of a role gives.
+    fn role(&self, it: &Assignment) -> Result<EntitlementKey> {
+        let id = it
+            .entitlement()
+            .map_err(|e| Error::new(ErrorKind::ContractViolation, e.to_string()))?;
+        Ok(EntitlementKey::new(self.kinds.role.clone(), id))
     }
 
     async fn members(
@@ -366,7 +384,8 @@ impl Google {
             self.skus.iter().skip_while(|(id, _)| place.is_some_and(|it| it != id.as_str()));
         let (id, sku) = skus.next().ok_or_else(Sweep::not_ours)?;
         let key = EntitlementKey::new(self.kinds.licence.clone(), id.clone());
-        let first = requests::holders(&self.customer, sku.place(), size);
+        // Each address may have to be looked up.
+        let first = requests::holders(&self.customer, sku.place(), size.min(LOOKUPS));
         let (found, token) = self.page::<Licence>(cx, &self.licensing, first, token).await?;
         let mut rows = Vec::new();
         for licence in found {
@@ -381,6 +400,9 @@ impl Google {
         Ok((rows, link))
     }
 }
+
+/// The most people who are looked up one by one in a call: it has to end in time.
+const LOOKUPS: u32 = 100;
 
 /// The id of a user, which is a number: anything else is nobody, and need not be asked for.
 fn number(id: &AccountId) -> Result<&str> {
@@ -442,12 +464,19 @@ impl Provider for Google {
     }
 
     async fn health(&self, cx: &Cx) -> Result<Health> {
-        let response = self.directory.send(cx, requests::users(1)).await?;
+        let response = self.directory.send(cx, requests::users(requests::SAMPLE)).await?;
         let implied = |has: &str, needs: &str| {
             // Who may manage may look. What is delegated for mailboxes, an administrator's token does not say.
-            needs.strip_suffix(".readonly") == Some(has) || MAILBOX_SCOPES.contains(&needs)
+            ["", ".readonly", ".member", ".action"]
+                .iter()
+                .any(|it| needs.strip_suffix(it) == Some(has))
+                || needs.strip_suffix(".readonly").is_some_and(|it| has == format!("{it}.action"))
+                || MAILBOX_SCOPES.contains(&needs)
         };
-        Ok(self.directory.health(&self.descriptor, &response, implied))
+        let health = self.directory.health(&self.descriptor, &response, implied);
+        let page: Paged<User> = response.json()?;
+        let lacking = self.lacking_for_mailboxes(cx, &page.items).await?;
+        Ok(lacking.into_iter().fold(health, Health::missing))
     }
 
     async fn changes(&self, cx: &Cx, since: Option<&Watermark>) -> Result<ChangePage> {

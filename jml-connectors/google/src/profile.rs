@@ -93,8 +93,16 @@ pub(crate) fn changes(
                 wanted.insert(top.to_owned(), value.into());
             }
             (_, "name") => {
-                let object = wanted.entry(top).or_insert_with(|| json!({}));
-                object[member] = value.unwrap_or_default().into();
+                let value = value.unwrap_or_default();
+                match wanted.get_mut(top) {
+                    Some(Value::Object(object)) => {
+                        object.insert(member.to_owned(), value.into());
+                    }
+                    // Something else than the documents say, or nothing.
+                    _ => {
+                        wanted.insert(top.to_owned(), json!({ member: value }));
+                    }
+                }
             }
             _ => {
                 let mut all = list(&wanted, top);
@@ -224,6 +232,13 @@ mod tests {
             changes(&user, &[(named("shoe_size"), AttributeValue::Integer(7))].into(), &clear)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_name_that_is_a_text_is_replaced() {
+        let set = [(named("given_name"), AttributeValue::text("Ada"))].into();
+        let body = changes(&user(r#"{"name": "Ada L"}"#), &set, &BTreeSet::new()).unwrap();
+        assert_eq!(Value::Object(body), json!({ "name": { "givenName": "Ada" } }));
     }
 
     #[test]

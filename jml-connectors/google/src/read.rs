@@ -10,10 +10,13 @@ use jml_core::provider::{Cx, Error, ErrorKind, RefusalReason, Result};
 use serde_json::Value;
 
 use crate::answers::{
-    Application, Asp, Assignment, Delegates, Device, Forwarding, Group, Licence, OAuthToken,
-    Transfer, User, Vacation, classify,
+    Application, Asp, Assignment, Delegates, Forwarding, Group, OAuthToken, Transfer, User,
+    Vacation, classify,
 };
-use crate::{Acting, Google, profile, requests};
+use crate::{Acting, Google, MAILBOX_SCOPES, profile, requests};
+
+/// What stands for things that somebody may own, while Data Transfer does not say.
+const UNREAD: &str = "whatever Data Transfer does not show for now";
 
 impl Google {
     /// The user of an identity, by address first: that is looked up where it was written.
@@ -46,13 +49,11 @@ impl Google {
         state
             .holdings
             .extend(groups.map(|it| EntitlementKey::new(self.kinds.group.clone(), it.id)));
-        let roles = self.roles(cx, id).await?.into_iter();
-        state
-            .holdings
-            .extend(roles.map(|it| EntitlementKey::new(self.kinds.role.clone(), it.role)));
+        for it in self.roles(cx, id).await? {
+            state.holdings.insert(self.role(&it)?);
+        }
         for (id, sku) in &self.skus {
-            let request = requests::licence(sku.place(), &user.primary_email);
-            if self.licensing.find::<Licence>(cx, request).await?.is_some() {
+            if self.has_licence(cx, sku, &user.primary_email).await? {
                 let key = EntitlementKey::new(self.kinds.licence.clone(), id.clone());
                 state.holdings.insert(key);
             }
@@ -62,17 +63,19 @@ impl Google {
             (CredentialClass::RefreshTokens, Some(self.tokens(cx, id).await?.len())),
             (CredentialClass::AppPasswords, Some(self.asps(cx, id).await?.len())),
             (CredentialClass::MfaFactors, self.factors(cx, user).await?),
-            (
-                CredentialClass::Devices,
-                Some(self.devices(cx, user).await?.len() + self.chromebooks(cx, user).await?.len()),
-            ),
+            (CredentialClass::Devices, or_unread(cx, self.count_devices(cx, user).await)?),
         ] {
             if let Some(number) = number {
                 state.credentials.insert(class, count(number));
             }
         }
-        state.mailbox = self.mailbox(cx, user).await?;
-        state.owns = self.left(cx, user).await?.into_iter().map(|it| it.name.into()).collect();
+        state.mailbox = or_unread(cx, self.mailbox(cx, user).await)?;
+        let left = or_unread(cx, self.left(cx, user).await.map(Some))?;
+        state.owns = match left {
+            Some(left) => left.into_iter().map(|it| it.name.into()).collect(),
+            // It may be something, so it counts as that.
+            None => [UNREAD.into()].into(),
+        };
         Ok(state)
     }
 
@@ -111,12 +114,6 @@ impl Google {
         }
     }
 
-    pub(crate) async fn devices(&self, cx: &Cx, user: &User) -> Result<Vec<Device>> {
-        let email = &user.primary_email;
-        let found: Vec<Device> = self.all(cx, &self.directory, requests::devices(email)).await?;
-        Ok(found.into_iter().filter(|it| it.serves(email)).collect())
-    }
-
     /// A client that acts for the user of a mailbox.
     pub(crate) fn mail_of(&self, user: &User) -> Result<Client> {
         let acting = Acting::Mailbox(&user.primary_email);
@@ -125,19 +122,28 @@ impl Google {
         Ok(client.classifying(classify))
     }
 
-    /// The mailbox, as long as somebody can sign in to it.
+    /// The mailbox, as long as somebody can sign in to it. Where nothing may be asked as its user, it cannot be
+    /// read, which says nothing about what it does; [`health`](jml_core::provider::Provider::health) tells.
     async fn mailbox(&self, cx: &Cx, user: &User) -> Result<Option<Mailbox>> {
         if !self.mailboxes || !user.has_mailbox || !user.is_live() {
             return Ok(None);
         }
+        match self.settings(cx, user).await {
+            Err(error) => match error.kind() {
+                // Gmail is off for this user.
+                ErrorKind::Refused(RefusalReason::Policy)
+                | ErrorKind::Unauthenticated
+                | ErrorKind::PermissionDenied => Ok(None),
+                _ => Err(error),
+            },
+            Ok(mailbox) => Ok(Some(mailbox)),
+        }
+    }
+
+    /// What the settings of a mailbox say.
+    async fn settings(&self, cx: &Cx, user: &User) -> Result<Mailbox> {
         let client = self.mail_of(user)?;
-        let vacation: Vacation = match client.fetch(cx, requests::mail("vacation")).await {
-            // Gmail is off for this user.
-            Err(error) if error.kind() == ErrorKind::Refused(RefusalReason::Policy) => {
-                return Ok(None);
-            }
-            other => other?,
-        };
+        let vacation: Vacation = client.fetch(cx, requests::mail("vacation")).await?;
         let forwarding: Forwarding = client.fetch(cx, requests::mail("autoForwarding")).await?;
         let readers: Delegates = client.fetch(cx, requests::mail("delegates")).await?;
         let auto_reply = vacation.text(cx.now()).map(Into::into);
@@ -145,16 +151,43 @@ impl Google {
         if forwarding.enabled {
             mailbox.forward_to = self.reader(cx, &forwarding.email_address).await?;
         }
-        for reader in readers.delegates {
+        for reader in readers.delegates.iter().filter(|it| it.consent.is_given()) {
             mailbox.delegates.extend(self.reader(cx, &reader.delegate_email).await?);
         }
-        Ok(Some(mailbox))
+        Ok(mailbox)
+    }
+
+    /// The permissions for mailboxes that are missing, as far as one of these users has a mailbox to ask for. A
+    /// token is refused as a whole, so then all of them are named.
+    pub(crate) async fn lacking_for_mailboxes(
+        &self,
+        cx: &Cx,
+        users: &[User],
+    ) -> Result<Vec<&'static str>> {
+        let some = users.iter().find(|it| self.mailboxes && it.has_mailbox && it.is_live());
+        let Some(user) = some else { return Ok(Vec::new()) };
+        let client = self.mail_of(user)?;
+        match client.send(cx, requests::mail("vacation")).await {
+            Err(error) => match error.kind() {
+                ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => {
+                    Ok(MAILBOX_SCOPES.to_vec())
+                }
+                // Gmail is off for this user.
+                ErrorKind::Refused(RefusalReason::Policy) => Ok(Vec::new()),
+                _ => Err(error),
+            },
+            Ok(_) => {
+                let granted = client.granted();
+                let lacks = |it: &&str| granted.as_ref().is_some_and(|has| !has.contains(*it));
+                Ok(MAILBOX_SCOPES.into_iter().filter(lacks).collect())
+            }
+        }
     }
 
     /// Whoever has an address: an account, or, where it is nobody's here, the address itself.
     async fn reader(&self, cx: &Cx, email: &str) -> Result<Option<AccountId>> {
-        match self.find(cx, email).await? {
-            Some(user) => Ok(Some(user.id)),
+        match self.bearer(cx, email).await? {
+            Some(id) => Ok(Some(id)),
             None => Ok(AccountId::new(email).ok()),
         }
     }
@@ -173,4 +206,20 @@ impl Google {
         let moved: BTreeSet<&str> = transfers.iter().flat_map(|it| it.moved_since(since)).collect();
         Ok(applications.iter().filter(|it| !moved.contains(it.id.as_str())).cloned().collect())
     }
+}
+
+/// A part of a user that its server does not show for now: after an attempt in vain it is left as unread, for
+/// nobody is to stay unblocked because another server is down. Holdings are never left so: none would stand
+/// for "holds nothing".
+fn or_unread<T>(cx: &Cx, part: Result<Option<T>>) -> Result<Option<T>> {
+    match part {
+        Err(error) if cx.attempt() > 1 && is_outage(&error) => Ok(None),
+        other => other,
+    }
+}
+
+/// Whether a server is down, slow, or broken off. What it shows then is nothing, whatever the user has.
+fn is_outage(error: &Error) -> bool {
+    use ErrorKind as K;
+    matches!(error.kind(), K::Transport | K::Timeout | K::Unavailable | K::RateLimited)
 }

@@ -5,8 +5,18 @@ use jml_connector_kit::{Request, path};
 use jml_core::id::IdentityId;
 use serde_json::{Map, Value, json};
 
+/// What belongs to the customer of the administrator: roles, devices.
+macro_rules! customer {
+    ($($part:expr),+) => {
+        path!["admin", "directory", "v1", "customer", "my_customer", $($part),+]
+    };
+}
+
 /// The largest page of users that Google gives.
 pub(crate) const USERS: u32 = 500;
+
+/// How many users a check of health looks at, for one with a mailbox.
+pub(crate) const SAMPLE: u32 = 50;
 
 /// Everybody.
 /// <https://developers.google.com/workspace/admin/directory/reference/rest/v1/users/list>
@@ -150,20 +160,12 @@ pub(crate) fn leave(group: &str, user: &str) -> Request {
 
 /// Administrator roles.
 pub(crate) fn roles(size: u32) -> Request {
-    Request::get(path!["admin", "directory", "v1", "customer", "my_customer", "roles"])
-        .query("maxResults", size.min(100))
+    Request::get(customer!["roles"]).query("maxResults", size.min(100))
 }
 
 /// Who has which administrator role: all, or one user's.
 pub(crate) fn assignments(user: Option<&str>, size: u32) -> Request {
-    let request = Request::get(path![
-        "admin",
-        "directory",
-        "v1",
-        "customer",
-        "my_customer",
-        "roleassignments"
-    ]);
+    let request = Request::get(customer!["roleassignments"]);
     let request = match user {
         Some(user) => request.query("userKey", user),
         None => request,
@@ -171,47 +173,36 @@ pub(crate) fn assignments(user: Option<&str>, size: u32) -> Request {
     request.query("maxResults", size.min(200))
 }
 
-/// Gives an administrator role for the whole customer.
-pub(crate) fn assign(role: &str, user: &str) -> Request {
-    Request::post(path!["admin", "directory", "v1", "customer", "my_customer", "roleassignments"])
-        .json(json!({ "roleId": role, "assignedTo": user, "scopeType": "CUSTOMER" }))
+/// Gives an administrator role for the whole customer, or for a unit of it.
+pub(crate) fn assign(role: &str, unit: Option<&str>, user: &str) -> Request {
+    let mut body = json!({ "roleId": role, "assignedTo": user });
+    let scope = match unit {
+        Some(unit) => json!({ "scopeType": "ORG_UNIT", "orgUnitId": unit }),
+        None => json!({ "scopeType": "CUSTOMER" }),
+    };
+    if let (Value::Object(body), Value::Object(scope)) = (&mut body, scope) {
+        body.extend(scope);
+    }
+    Request::post(customer!["roleassignments"]).json(body)
 }
 
 /// Takes an administrator role, by the id of its assignment.
 pub(crate) fn unassign(assignment: &str) -> Request {
-    Request::delete(path![
-        "admin",
-        "directory",
-        "v1",
-        "customer",
-        "my_customer",
-        "roleassignments",
-        assignment
-    ])
+    Request::delete(customer!["roleassignments", assignment])
 }
 
 /// Mobile devices with somebody's account. The search is for beginnings.
 /// <https://developers.google.com/workspace/admin/directory/v1/search-operators>
 pub(crate) fn devices(email: &str) -> Request {
-    Request::get(path!["admin", "directory", "v1", "customer", "my_customer", "devices", "mobile"])
+    Request::get(customer!["devices", "mobile"])
         .query("query", format!("email:{email}"))
         .query("maxResults", 100)
 }
 
 /// Takes the account and its data from a device, and leaves what is the person's own.
 pub(crate) fn wipe(device: &str) -> Request {
-    Request::post(path![
-        "admin",
-        "directory",
-        "v1",
-        "customer",
-        "my_customer",
-        "devices",
-        "mobile",
-        device,
-        "action"
-    ])
-    .json(json!({ "action": "admin_account_wipe" }))
+    Request::post(customer!["devices", "mobile", device, "action"])
+        .json(json!({ "action": "admin_account_wipe" }))
 }
 
 /// The most ChromeOS devices of one call that changes their status.
@@ -220,33 +211,16 @@ pub(crate) const CHROMEBOOKS: usize = 50;
 /// ChromeOS devices with an address in the note of whose they are. The search is for words.
 /// <https://developers.google.com/workspace/admin/directory/v1/list-query-operators>
 pub(crate) fn chromebooks(email: &str) -> Request {
-    Request::get(path![
-        "admin",
-        "directory",
-        "v1",
-        "customer",
-        "my_customer",
-        "devices",
-        "chromeos"
-    ])
-    .query("query", format!("user:\"{email}\""))
-    .query("projection", "BASIC")
-    .query("maxResults", 300)
+    Request::get(customer!["devices", "chromeos"])
+        .query("query", format!("user:\"{email}\""))
+        .query("projection", "BASIC")
+        .query("maxResults", 300)
 }
 
 /// Disables ChromeOS devices: nobody can use one until an administrator enables it.
 /// <https://developers.google.com/workspace/admin/directory/reference/rest/v1/customer.devices.chromeos/batchChangeStatus>
 pub(crate) fn disable(devices: &[String]) -> Request {
-    Request::post(path![
-        "admin",
-        "directory",
-        "v1",
-        "customer",
-        "my_customer",
-        "devices",
-        "chromeos:batchChangeStatus"
-    ])
-    .json(json!({
+    Request::post(customer!["devices", "chromeos:batchChangeStatus"]).json(json!({
         "deviceIds": devices,
         "changeChromeOsDeviceStatusAction": "CHANGE_CHROME_OS_DEVICE_STATUS_ACTION_DISABLE",
     }))
@@ -337,6 +311,11 @@ pub(crate) fn forwarding_address(email: &str) -> Request {
 pub(crate) fn forward(email: &str) -> Request {
     Request::put(path!["gmail", "v1", "users", "me", "settings", "autoForwarding"])
         .json(json!({ "enabled": true, "emailAddress": email, "disposition": "leaveInInbox" }))
+}
+
+/// Who may read the mailbox, by address.
+pub(crate) fn delegate_of(email: &str) -> Request {
+    Request::get(path!["gmail", "v1", "users", "me", "settings", "delegates", email])
 }
 
 /// Lets somebody read the mailbox.

@@ -262,6 +262,22 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// Whether it changed people whom it does not name: everybody who held what is gone. The name says the kind
+    /// where the resource does not.
+    pub(crate) fn names_nobody(&self) -> bool {
+        let of = self.resource.as_ref().and_then(|it| it["type"].as_str()).unwrap_or_default();
+        let held = ["user_group", "group", "system", "application"];
+        self.success != Some(false)
+            && self
+                .kind
+                .strip_suffix("_delete")
+                .is_some_and(|what| held.contains(&what) || held.contains(&of))
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// The users that it is about, and whether it says that they are gone.
     pub(crate) fn users(&self) -> impl Iterator<Item = (AccountId, bool)> + '_ {
         let gone = self.kind == "user_delete" && self.success != Some(false);

@@ -130,6 +130,14 @@ impl JumpCloud {
         }
         match self.sends(cx, request).await {
             Ok(outcome) => Ok(drops.into_iter().fold(outcome, Outcome::with_side_effect)),
+            // What JumpCloud says of an edge that is not there is not documented. A look tells.
+            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Invalid) => {
+                if self.holds(cx, id.as_str(), key).await? {
+                    Err(error)
+                } else {
+                    Ok(Outcome::unchanged())
+                }
+            }
             Err(error) if error.kind() == ErrorKind::NotFound && key.kind != self.kinds.group => {
                 let what = if key.kind == self.kinds.system { "systems" } else { "applications" };
                 let bound: Vec<Bound> = self.all(cx, requests::bound(id.as_str(), what)).await?;

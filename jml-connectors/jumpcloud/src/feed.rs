@@ -95,6 +95,10 @@ impl JumpCloud {
             // The place is all that can be wrong with the request.
             if error.kind() == ErrorKind::Invalid { expired(error.message()) } else { error }
         })?;
+        if let Some(event) = events.iter().find(|it| it.names_nobody()) {
+            let text = format!("`{}` changed people whom it does not name", event.kind());
+            return Err(expired(&text));
+        }
         let mut rows: Vec<ChangeRow> = Vec::new();
         for (account, gone) in events.iter().flat_map(Event::users) {
             let now = if gone { Observation::Absent } else { Observation::NotObserved };

@@ -8,17 +8,20 @@ mod locks;
 mod requests;
 mod window;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
 use async_trait::async_trait;
 use jml_connector_kit::http::types::HeaderName;
 use jml_connector_kit::http::{Step, Sweep, pages};
 use jml_connector_kit::{Client, Request, conclude};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass};
 use jml_core::entitlement::EntitlementKey;
-use jml_core::id::{AccountId, IdError, KindId, ProviderId};
+use jml_core::id::{AccountId, EntitlementId, IdError, KindId, ProviderId};
 use jml_core::provider::{
     Applied, Change, ChangePage, Cursor, Cx, Descriptor, Effect, Error, ErrorKind, Health,
-    HoldingRecord, ListRequest, ListScope, Observation, Operation, Outcome, Page, Provider,
-    RefusalReason, Result, Row, SideEffect, Target, Verb, Watermark,
+    HoldingRecord, IdempotencyKey, ListRequest, ListScope, Observation, Operation, Outcome, Page,
+    Provider, RefusalReason, Result, Row, SideEffect, Target, Verb, Watermark,
 };
 use serde::de::DeserializeOwned;
 
@@ -41,6 +44,9 @@ pub struct JumpCloud {
     insights: Client,
     organization: Option<String>,
     locks: bool,
+    /// Devices that were told to lock by a change that has not come through yet, by its key: a device of the same
+    /// person that takes no lock must not make the others lock again, each time the change is tried.
+    told: Mutex<BTreeMap<IdempotencyKey, BTreeSet<EntitlementId>>>,
     descriptor: Descriptor,
     kinds: Kinds,
 }
@@ -68,7 +74,15 @@ impl JumpCloud {
         let descriptor = descriptor::descriptor(id, &kinds);
         let console = console.classifying(answers::classify);
         let insights = insights.classifying(answers::classify);
-        Ok(Self { console, insights, organization: None, locks: false, descriptor, kinds })
+        Ok(Self {
+            console,
+            insights,
+            organization: None,
+            locks: false,
+            told: Mutex::default(),
+            descriptor,
+            kinds,
+        })
     }
 
     /// The same for one of several organisations of an administrator: its id goes with every request
@@ -121,6 +135,25 @@ impl JumpCloud {
         self.console.change(cx, self.named(request)).await
     }
 
+    /// What "not found" means. JumpCloud says it of a user and of an organisation alike, so nobody is gone before
+    /// the organisation is known to be there.
+    async fn or_lost<T>(&self, cx: &Cx, answered: Result<T>) -> Result<T> {
+        let error = match answered {
+            Err(error) if error.kind() == ErrorKind::NotFound => error,
+            other => return other,
+        };
+        let Some(id) = &self.organization else { return Err(error) };
+        let request = requests::list("systemusers").query("limit", 1);
+        match self.console.send(cx, self.named(request)).await {
+            Ok(_) => Err(error),
+            Err(lost) if lost.kind() == ErrorKind::NotFound => {
+                let text = format!("JumpCloud has no organisation `{id}` for this credential");
+                Err(Error::new(ErrorKind::Configuration, text).with_applied(error.applied()))
+            }
+            Err(other) => Err(other.with_applied(error.applied())),
+        }
+    }
+
     async fn user(&self, cx: &Cx, id: &AccountId) -> Result<User> {
         self.fetch(cx, requests::user(object_id(id.as_str())?)).await
     }
@@ -136,6 +169,28 @@ impl JumpCloud {
         Ok(found.results.into_iter().next())
     }
 
+    /// Who a target is, and everything about them; "not found" for nobody.
+    async fn look(&self, cx: &Cx, target: &Target) -> Result<Observation> {
+        let user = match target {
+            Target::Account(id) => Some(self.user(cx, id).await?),
+            Target::External { identity, user_name } => {
+                let owned = self.user_with(cx, requests::OWNER, identity.as_str()).await?;
+                match owned {
+                    None if !user_name.is_empty() => {
+                        let named = self.user_with(cx, "username", user_name).await?;
+                        named.filter(|it| it.text(requests::OWNER).is_none())
+                    }
+                    owned => owned,
+                }
+            }
+            _ => return Err(Error::new(ErrorKind::Unsupported, "another target")),
+        };
+        match user {
+            Some(user) => Ok(Observation::present(self.whole(cx, &user).await?)),
+            None => Ok(Observation::Absent),
+        }
+    }
+
     /// Everything about a user.
     async fn whole(&self, cx: &Cx, user: &User) -> Result<AccountState> {
         let id = user.id.as_str();
@@ -146,7 +201,8 @@ impl JumpCloud {
             // What a user is in does not say how that came.
             for method in DYNAMIC {
                 let found: Vec<Group> = self.all(cx, requests::groups_by(method)).await?;
-                dynamic.extend(found.into_iter().map(|it| it.id));
+                // A filter that is not understood must not make a query of every group.
+                dynamic.extend(found.into_iter().filter(Group::is_dynamic).map(|it| it.id));
             }
         }
         for group in groups {
@@ -308,7 +364,13 @@ impl JumpCloud {
         Ok(outcome.with_side_effect(SideEffect::Other(text.into())))
     }
 
-    async fn kill(&self, cx: &Cx, id: &AccountId, class: CredentialClass) -> Result<Outcome> {
+    async fn kill(
+        &self,
+        cx: &Cx,
+        change: &Change,
+        id: &AccountId,
+        class: CredentialClass,
+    ) -> Result<Outcome> {
         let user = object_id(id.as_str())?;
         match class {
             CredentialClass::SshKeys => {
@@ -334,7 +396,9 @@ impl JumpCloud {
                 let kind = ErrorKind::Refused(RefusalReason::Immutable);
                 Err(Error::new(kind, text).with_applied(done))
             }
-            CredentialClass::Devices if self.locks => self.lock_devices(cx, user).await,
+            CredentialClass::Devices if self.locks => {
+                self.lock_devices(cx, &change.key, user).await
+            }
             other => Err(Error::unsupported(Verb::RevokeCredentials(other))),
         }
     }
@@ -391,7 +455,7 @@ impl JumpCloud {
             }
             Operation::SetStatus { status } => self.set_status(cx, id, *status).await,
             Operation::DeleteAccount => self.delete(cx, id).await,
-            Operation::RevokeCredentials { class } => self.kill(cx, id, *class).await,
+            Operation::RevokeCredentials { class } => self.kill(cx, change, id, *class).await,
             Operation::Grant { entitlement } => self.grant(cx, id, entitlement).await,
             Operation::Revoke { entitlement } => self.revoke(cx, id, entitlement).await,
             other => Err(Error::unsupported(other.verb())),
@@ -407,8 +471,8 @@ fn object_id(text: &str) -> Result<&str> {
     Err(Error::new(ErrorKind::NotFound, "JumpCloud's ids are of 24 hexadecimal digits"))
 }
 
-fn entitlement(id: &str) -> Result<jml_core::id::EntitlementId> {
-    jml_core::id::EntitlementId::new(id).map_err(broken)
+fn entitlement(id: &str) -> Result<EntitlementId> {
+    EntitlementId::new(id).map_err(broken)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
@@ -440,35 +504,18 @@ impl Provider for JumpCloud {
     }
 
     async fn read(&self, cx: &Cx, target: &Target) -> Result<Observation> {
-        let user = match target {
-            Target::Account(id) => match self.user(cx, id).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                found => Some(found?),
-            },
-            Target::External { identity, user_name } => {
-                let owned = self.user_with(cx, requests::OWNER, identity.as_str()).await?;
-                match owned {
-                    None if !user_name.is_empty() => {
-                        let named = self.user_with(cx, "username", user_name).await?;
-                        named.filter(|it| it.text(requests::OWNER).is_none())
-                    }
-                    owned => owned,
-                }
-            }
-            _ => return Err(Error::new(ErrorKind::Unsupported, "another target")),
-        };
-        let Some(user) = user else { return Ok(Observation::Absent) };
-        match self.whole(cx, &user).await {
-            Ok(state) => Ok(Observation::present(state)),
-            // Deleted while we looked.
+        let read = self.look(cx, target).await;
+        match self.or_lost(cx, read).await {
+            // Never there, or deleted while we looked.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observation::Absent),
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
     async fn apply(&self, cx: &Cx, change: &Change) -> Result<Outcome> {
         self.descriptor.check_supported(change)?;
         let answered = self.carry_out(cx, change).await;
+        let answered = self.or_lost(cx, answered).await;
         conclude(self, cx, change, answered).await
     }
 

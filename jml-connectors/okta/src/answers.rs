@@ -18,11 +18,14 @@ use crate::requests;
 pub(crate) struct User {
     pub(crate) id: AccountId,
     pub(crate) status: Status,
+    /// Where a lifecycle call is still taking them; until then they are what `status` says.
+    #[serde(rename = "transitioningToStatus")]
+    pub(crate) becomes: Option<Status>,
     #[serde(default)]
     profile: BTreeMap<String, Value>,
 }
 
-/// The status of a user. What one may do from where is in the module [`crate`].
+/// The status of a user. What one may do from where is in `lifecycle`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Status {
@@ -49,6 +52,13 @@ impl Status {
             Self::Suspended => AccountStatus::Disabled,
             Self::Deprovisioned => AccountStatus::Archived,
         }
+    }
+}
+
+impl Status {
+    /// Whether it is as good as what was asked for: who is deprovisioned is disabled, too.
+    pub(crate) fn is(self, wanted: AccountStatus) -> bool {
+        self.ours() == wanted || (wanted == AccountStatus::Disabled && self == Self::Deprovisioned)
     }
 }
 
@@ -125,16 +135,15 @@ struct Embedded {
 }
 
 impl App {
-    /// Whether it was given to the user, and not to a group.
-    pub(crate) fn is_direct(&self) -> bool {
-        self.embedded.user.as_ref().is_some_and(Assignment::is_direct)
+    /// How it was given to the user who was asked about, where the answer says it.
+    pub(crate) const fn assignment(&self) -> Option<&Assignment> {
+        self.embedded.user.as_ref()
     }
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Assignment {
     pub(crate) id: AccountId,
-    #[serde(default)]
     scope: String,
 }
 
@@ -144,11 +153,49 @@ impl Assignment {
     }
 }
 
+/// An assignment of an administrator role.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Role {
     pub(crate) id: String,
     #[serde(rename = "type")]
-    pub(crate) kind: EntitlementId,
+    kind: EntitlementId,
+    /// Which custom role, if it is one.
+    role: Option<EntitlementId>,
+    #[serde(rename = "assignmentType")]
+    given_to: Option<String>,
+}
+
+impl Role {
+    /// A standard role by its type, a custom one by its own id: all custom ones are of one type.
+    pub(crate) fn name(&self) -> &EntitlementId {
+        self.role.as_ref().filter(|_| self.kind.as_str() == "CUSTOM").unwrap_or(&self.kind)
+    }
+
+    /// Whether it was given to the user, and not to a group or a client.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.given_to.as_deref().is_none_or(|it| it == "USER")
+    }
+}
+
+/// A page of custom roles.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct CustomRoles {
+    pub(crate) roles: Vec<CustomRole>,
+    #[serde(rename = "_links", default)]
+    links: Links,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct CustomRole {
+    pub(crate) id: EntitlementId,
+    #[serde(default)]
+    pub(crate) label: String,
+}
+
+impl CustomRoles {
+    pub(crate) fn next(&self) -> Option<String> {
+        self.links.next.as_ref().map(|it| it.href.clone())
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -222,16 +269,46 @@ pub(crate) struct Rule {
     conditions: Value,
 }
 
+/// Whether a rule puts somebody into a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fills {
+    No,
+    /// Its condition is one that only Okta can tell.
+    Perhaps,
+    Yes,
+}
+
 impl Rule {
-    /// Whether it puts this user into this group, as far as its exceptions tell.
-    pub(crate) fn fills(&self, group: &str, user: &str) -> bool {
+    /// Whether it puts this user, who is in these groups, into this group.
+    pub(crate) fn fills(&self, group: &str, user: &User, groups: &[Group]) -> Fills {
         let has = |value: Option<&Value>, id: &str| {
             value.and_then(Value::as_array).is_some_and(|all| all.iter().any(|it| it == id))
         };
-        self.status == "ACTIVE"
-            && has(self.actions.pointer("/assignUserToGroups/groupIds"), group)
-            && !has(self.conditions.pointer("/people/users/exclude"), user)
+        let except = self.conditions.pointer("/people/groups/exclude");
+        if self.status != "ACTIVE"
+            || !has(self.actions.pointer("/assignUserToGroups/groupIds"), group)
+            || has(self.conditions.pointer("/people/users/exclude"), user.id.as_str())
+            || groups.iter().any(|it| has(except, it.id.as_str()))
+        {
+            return Fills::No;
+        }
+        let expression = self.conditions.pointer("/expression/value").and_then(Value::as_str);
+        match expression.and_then(comparison) {
+            None => Fills::Perhaps,
+            Some((field, value)) if user.text(field) == Some(value) => Fills::Yes,
+            Some(_) => Fills::No,
+        }
     }
+}
+
+/// The field and the text of the one form that is understood here: `user.department=="sales"`.
+/// <https://developer.okta.com/docs/reference/okta-expression-language/>
+fn comparison(expression: &str) -> Option<(&str, &str)> {
+    let (left, right) = expression.split_once("==")?;
+    let field = left.trim().strip_prefix("user.")?;
+    let value = right.trim().strip_prefix('"')?.strip_suffix('"')?;
+    let plain = field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    (plain && !value.contains(['"', '\\'])).then_some((field, value))
 }
 
 /// An event of the system log.
@@ -279,6 +356,8 @@ pub(crate) fn classify(failure: &Failure<'_>) -> Option<Verdict> {
         "E0000007" => Verdict::of(ErrorKind::NotFound),
         // The organisation has not bought it.
         "E0000015" => Verdict::of(ErrorKind::Unsupported),
+        // There is no such call in this organisation.
+        "E0000022" if failure.status == 405 => Verdict::of(ErrorKind::Unsupported),
         "E0000016" | "E0000032" | "E0000038" => Verdict::of(ErrorKind::Conflict),
         // It is still becoming what it was told to become.
         "E0000112" => Verdict::of(ErrorKind::Conflict).retry(RetryAdvice::Backoff),

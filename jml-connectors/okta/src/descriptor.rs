@@ -9,9 +9,9 @@ use jml_core::provider::{
 use crate::answers::Kinds;
 use crate::requests;
 
-/// Okta's standard administrator roles.
+/// Okta's standard administrator roles. Custom ones are listed.
 /// <https://developer.okta.com/docs/api/openapi/okta-management/guides/roles/>
-pub(crate) const ROLES: [(&str, &str); 11] = [
+pub(crate) const ROLES: [(&str, &str); 12] = [
     ("ACCESS_CERTIFICATIONS_ADMIN", "Access certifications administrator"),
     ("ACCESS_REQUESTS_ADMIN", "Access requests administrator"),
     ("API_ACCESS_MANAGEMENT_ADMIN", "API access management administrator"),
@@ -23,6 +23,7 @@ pub(crate) const ROLES: [(&str, &str); 11] = [
     ("REPORT_ADMIN", "Report administrator"),
     ("SUPER_ADMIN", "Super administrator"),
     ("USER_ADMIN", "Group administrator"),
+    ("WORKFLOWS_ADMIN", "Workflows administrator"),
 ];
 
 /// Permissions for looking.

@@ -1,6 +1,7 @@
 //! The system log as a feed of changes.
 //! <https://developer.okta.com/docs/reference/system-log-query/>
 
+use chrono::TimeDelta;
 use jml_connector_kit::Request;
 use jml_connector_kit::http::link_next;
 use jml_core::provider::{
@@ -10,13 +11,20 @@ use jml_core::provider::{
 use crate::answers::LogEvent;
 use crate::{Okta, requests};
 
+/// How far before now the log is begun: our clock may be ahead of Okta's, and what happened in between would
+/// never be told.
+const BEFORE: TimeDelta = TimeDelta::minutes(10);
+
+/// The most pages that are read to find the end of those minutes.
+const PAGES: usize = 1_000;
+
 impl Okta {
     pub(crate) async fn since(&self, cx: &Cx, since: Option<&Watermark>) -> Result<ChangePage> {
         let Some(Watermark(mark)) = since else {
             // A place in the log, and not an instant: events of one instant come in pieces.
-            let now = cx.now().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-            let mut request = requests::log(&now);
-            loop {
+            let from = (cx.now() - BEFORE).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            let mut request = requests::log(&from);
+            for _ in 0..PAGES {
                 let (events, next) = self.events(cx, request).await?;
                 if events.len() < requests::LOG {
                     let (rows, next) = (Vec::new(), Watermark(next.into()));
@@ -24,6 +32,7 @@ impl Okta {
                 }
                 request = Request::follow(next);
             }
+            return Err(Error::new(ErrorKind::ContractViolation, "the log does not end"));
         };
         let expired = |error: Error| match error.kind() {
             ErrorKind::Invalid | ErrorKind::NotFound => {

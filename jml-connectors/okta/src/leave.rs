@@ -5,7 +5,7 @@ use jml_core::entitlement::EntitlementKey;
 use jml_core::id::AccountId;
 use jml_core::provider::{Applied, Cx, Effect, Error, ErrorKind, Outcome, RefusalReason, Result};
 
-use crate::answers::{Assignment, Group, Rule, UserDevice};
+use crate::answers::{Assignment, Fills, Group, Rule, User, UserDevice};
 use crate::{Okta, requests};
 
 impl Okta {
@@ -19,22 +19,8 @@ impl Okta {
         if key.kind == self.kinds.group {
             let outcome = self.client.change(cx, requests::leave(what, user)).await?;
             // What fails from here on fails after the change.
-            let groups = self.client.all_linked(cx, requests::of_user(user, "groups")).await;
-            let groups: Vec<Group> = groups.map_err(Error::partly)?;
-            if groups.iter().any(|group| group.id == key.id) {
-                let rules = self.client.all_linked(cx, requests::rules()).await;
-                let rules: Vec<Rule> = rules.map_err(Error::partly)?;
-                if let Some(rule) = rules.iter().find(|rule| rule.fills(what, user)) {
-                    let text = format!(
-                        "the group rule `{}` puts them back; change the rule, the attribute it reads, or \
-                         exclude them from it",
-                        rule.name
-                    );
-                    let kind = ErrorKind::Refused(RefusalReason::Immutable);
-                    return Err(Error::new(kind, text).with_applied(Applied::No));
-                }
-            }
-            return Ok(outcome);
+            let back = self.comes_back(cx, what, user).await.map_err(Error::partly)?;
+            return back.map_or(Ok(outcome), Err);
         }
         if key.kind == self.kinds.app {
             let held: Option<Assignment> =
@@ -51,10 +37,42 @@ impl Okta {
             };
         }
         let roles = self.roles(cx, user).await?;
-        match roles.iter().find(|role| role.kind == key.id) {
-            None => Ok(Outcome::unchanged()),
-            Some(role) => self.client.change(cx, requests::remove_role(user, &role.id)).await,
+        let held: Vec<_> = roles.iter().filter(|role| *role.name() == key.id).collect();
+        let direct = held.iter().filter(|role| role.is_direct());
+        let each: Vec<_> = direct.map(|role| requests::remove_role(user, &role.id)).collect();
+        if each.is_empty() && !held.is_empty() {
+            let text = "the role comes with a group; take the group";
+            return Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text));
         }
+        self.client.change_each(cx, each).await
+    }
+
+    /// Why somebody who was taken out of a group is in it again, if they are and a rule can be why. The member
+    /// was taken, so that only a look can say what holds.
+    async fn comes_back(&self, cx: &Cx, group: &str, user: &str) -> Result<Option<Error>> {
+        let groups = self.client.all_linked(cx, requests::of_user(user, "groups")).await;
+        let groups: Vec<Group> = self.below(cx, user, groups).await?;
+        if !groups.iter().any(|it| it.id.as_str() == group) {
+            return Ok(None);
+        }
+        let rules: Vec<Rule> = self.client.all_linked(cx, requests::rules()).await?;
+        let user: User = self.client.fetch(cx, requests::user(user)).await?;
+        let fills = |rule: &&Rule| rule.fills(group, &user, &groups);
+        let certain = rules.iter().find(|it| fills(it) == Fills::Yes);
+        let (rule, does) = match certain {
+            Some(rule) => (rule, "puts them back"),
+            None => match rules.iter().find(|it| fills(it) == Fills::Perhaps) {
+                Some(rule) => (rule, "may have put them back"),
+                None => return Ok(None),
+            },
+        };
+        let text = format!(
+            "they are in it again, and the group rule `{}` {does}; change the rule, the attribute it reads, or \
+             exclude them from it",
+            rule.name
+        );
+        let kind = ErrorKind::Refused(RefusalReason::Immutable);
+        Ok(Some(Error::new(kind, text).with_applied(Applied::Unknown)))
     }
 
     pub(crate) async fn kill(
@@ -72,9 +90,7 @@ impl Okta {
                 self.client.change(cx, requests::end_sessions(user, true)).await?;
                 self.client.change(cx, requests::end_grants(user)).await.map_err(Error::partly)
             }
-            CredentialClass::MfaFactors => {
-                self.client.change(cx, requests::lifecycle(user, "reset_factors")).await
-            }
+            CredentialClass::MfaFactors => self.take_factors(cx, id).await,
             CredentialClass::ApiKeys => {
                 let tokens = self.api_tokens(cx, user).await?.ok_or_else(|| {
                     Error::new(
@@ -94,8 +110,15 @@ impl Okta {
                 })?;
                 let (mut each, mut shared) = (Vec::new(), Vec::new());
                 for UserDevice { device } in devices {
-                    let users: Vec<serde_json::Value> =
-                        self.client.all_linked(cx, requests::device_users(&device.id)).await?;
+                    let users: Vec<serde_json::Value> = match self
+                        .client
+                        .all_linked(cx, requests::device_users(&device.id))
+                        .await
+                    {
+                        // It was taken meanwhile.
+                        Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                        users => users?,
+                    };
                     if users.len() <= 1 {
                         each.push(requests::deactivate_device(&device.id));
                     } else {

@@ -4,6 +4,7 @@ mod answers;
 mod descriptor;
 mod feed;
 mod leave;
+mod lifecycle;
 mod listing;
 mod requests;
 
@@ -16,11 +17,14 @@ use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, EntitlementId, IdError, KindId, ProviderId};
 use jml_core::provider::{
     Change, ChangePage, Cx, Descriptor, Error, ErrorKind, Health, ListRequest, ListScope,
-    Observation, Operation, Outcome, Page, Provider, Result, Row, SideEffect, Target, Watermark,
+    Observation, Operation, Outcome, Page, PendingRef, Provider, RefusalReason, Result, Row,
+    Target, Watermark,
 };
 use serde::de::DeserializeOwned;
 
-use answers::{ApiToken, App, Group, Kinds, Named, OAuthClient, Role, Status, User, UserDevice};
+use answers::{
+    ApiToken, App, Assignment, Group, Kinds, Named, OAuthClient, Role, User, UserDevice,
+};
 
 /// Containers that are walked for who holds what: groups, applications, administrators.
 const STAGES: usize = 3;
@@ -83,8 +87,48 @@ impl Okta {
         }
     }
 
+    /// What "not found" means of something that lies below a user: that the user is gone, or nothing. Taken for
+    /// the former, everything that should be taken from a living user would count as taken.
+    async fn below<T>(&self, cx: &Cx, user: &str, answered: Result<T>) -> Result<T> {
+        let error = match answered {
+            Err(error) if error.kind() == ErrorKind::NotFound => error,
+            other => return other,
+        };
+        match self.client.find::<User>(cx, requests::user(user)).await? {
+            None => Err(error),
+            Some(_) => {
+                let text = format!("of a user who is there, Okta says: {}", error.message());
+                let path = error.context("path").unwrap_or_default().to_owned();
+                let other = Error::new(ErrorKind::ContractViolation, text);
+                Err(other.with_applied(error.applied()).with_context("path", path))
+            }
+        }
+    }
+
+    /// Administrator roles, however they were given.
     async fn roles(&self, cx: &Cx, user: &str) -> Result<Vec<Role>> {
-        self.client.all_linked(cx, requests::of_user(user, "roles")).await
+        let roles = self.client.all_linked(cx, requests::of_user(user, "roles")).await;
+        self.below(cx, user, roles).await
+    }
+
+    /// The applications that were given to the user, and not to a group.
+    async fn apps(&self, cx: &Cx, user: &str) -> Result<Vec<EntitlementKey>> {
+        let apps: Vec<App> = self.client.all_linked(cx, requests::apps_of(user)).await?;
+        let mut direct = Vec::new();
+        for app in apps {
+            let is = match app.assignment() {
+                Some(assignment) => assignment.is_direct(),
+                None => {
+                    let request = requests::assignment(app.id.as_str(), user);
+                    let held: Option<Assignment> = self.client.find(cx, request).await?;
+                    held.is_some_and(|it| it.is_direct())
+                }
+            };
+            if is {
+                direct.push(EntitlementKey::new(self.kinds.app.clone(), app.id));
+            }
+        }
+        Ok(direct)
     }
 
     async fn devices(&self, cx: &Cx, user: &str) -> Result<Option<Vec<UserDevice>>> {
@@ -104,15 +148,12 @@ impl Okta {
         let groups: Vec<Group> =
             self.client.all_linked(cx, requests::of_user(id, "groups")).await?;
         state.holdings.extend(groups.iter().map(|group| group.key(&self.kinds)));
-        let apps: Vec<App> = self.client.all_linked(cx, requests::apps_of(id)).await?;
-        let direct = apps.into_iter().filter(App::is_direct);
-        state
-            .holdings
-            .extend(direct.map(|app| EntitlementKey::new(self.kinds.app.clone(), app.id)));
-        let roles = self.roles(cx, id).await?.into_iter();
-        state
-            .holdings
-            .extend(roles.map(|role| EntitlementKey::new(self.kinds.role.clone(), role.kind)));
+        state.holdings.extend(self.apps(cx, id).await?);
+        let roles = self.roles(cx, id).await?;
+        let direct = roles.iter().filter(|role| role.is_direct());
+        state.holdings.extend(
+            direct.map(|role| EntitlementKey::new(self.kinds.role.clone(), role.name().clone())),
+        );
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let factors = self.optional::<Named>(cx, requests::of_user(id, "factors")).await?;
         let clients = self.optional::<OAuthClient>(cx, requests::of_user(id, "clients")).await?;
@@ -133,6 +174,13 @@ impl Okta {
         Ok(state)
     }
 
+    /// The user who says that they are an identity's.
+    async fn owned(&self, cx: &Cx, identity: &jml_core::id::IdentityId) -> Result<Option<User>> {
+        let found: Vec<User> =
+            self.client.fetch(cx, requests::owned_by(&self.owner, identity)).await?;
+        Ok(found.into_iter().find(|it| it.text(&self.owner) == Some(identity.as_str())))
+    }
+
     /// The user of an identity, by login first: that is looked up where it was written.
     async fn by_owner(
         &self,
@@ -145,41 +193,42 @@ impl Okta {
         } else {
             self.client.find(cx, requests::user(login)).await?
         };
-        let says = |user: &User| user.text(&self.owner).map(str::to_owned);
-        if let Some(user) = &by_login
-            && says(user).as_deref() == Some(identity.as_str())
-        {
+        let says = by_login.as_ref().and_then(|user| user.text(&self.owner));
+        if says == Some(identity.as_str()) {
             return Ok(by_login);
         }
-        let found: Vec<User> =
-            self.client.fetch(cx, requests::owned_by(&self.owner, identity)).await?;
-        let mine = found.into_iter().find(|it| says(it).as_deref() == Some(identity.as_str()));
-        Ok(mine.or_else(|| by_login.filter(|user| says(user).is_none())))
+        let nobodys = says.is_none();
+        Ok(self.owned(cx, identity).await?.or_else(|| by_login.filter(|_| nobodys)))
     }
 
-    async fn set_status(&self, cx: &Cx, id: &AccountId, to: AccountStatus) -> Result<Outcome> {
-        let user: User = self.client.fetch(cx, requests::user(id.as_str())).await?;
-        if user.status.ours() == to {
-            return Ok(Outcome::unchanged());
+    async fn grant(&self, cx: &Cx, id: &AccountId, key: &EntitlementKey) -> Result<Outcome> {
+        let (what, user) = (key.id.as_str(), id.as_str());
+        if key.kind == self.kinds.app {
+            return self.client.change(cx, requests::assign(what, user)).await;
         }
-        let what = match (to, user.status) {
-            (AccountStatus::Active, Status::Suspended) => "unsuspend",
-            (AccountStatus::Active, _) => "activate",
-            (AccountStatus::Disabled, Status::Deprovisioned) => return Ok(Outcome::unchanged()),
-            (AccountStatus::Disabled, Status::Active) => "suspend",
-            // Only who is active can be suspended. Anybody else can only be deactivated, which is more.
-            (AccountStatus::Disabled | AccountStatus::Archived, _) => "deactivate",
-            _ => {
-                let text = format!("Okta has no way back to `{}`", to.as_str());
-                return Err(Error::new(ErrorKind::Invalid, text));
+        if key.kind == self.kinds.group {
+            return self.client.change(cx, requests::join(what, user)).await;
+        }
+        if !descriptor::ROLES.iter().any(|(role, _)| *role == what) {
+            let _: Named = self.client.fetch(cx, requests::custom_role(what)).await?;
+            let roles = self.roles(cx, user).await?;
+            if roles.iter().any(|role| role.is_direct() && *role.name() == key.id) {
+                return Ok(Outcome::unchanged());
             }
-        };
-        let mut outcome = self.client.change(cx, requests::lifecycle(id.as_str(), what)).await?;
-        if what == "deactivate" {
-            let text = "every application was deprovisioned";
-            outcome = outcome.with_side_effect(SideEffect::Other(text.into()));
+            let text = "a custom role is given for a set of resources, which no entitlement names; give it by hand";
+            return Err(Error::new(ErrorKind::Refused(RefusalReason::Policy), text));
         }
-        Ok(outcome)
+        match self.client.change(cx, requests::add_role(user, what)).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let roles = self.roles(cx, user).await?;
+                if roles.iter().any(|role| role.is_direct() && *role.name() == key.id) {
+                    return Ok(Outcome::unchanged());
+                }
+                let text = "the role comes with a group; it stays as long as the group";
+                Err(Error::new(ErrorKind::Refused(RefusalReason::Immutable), text))
+            }
+            other => other,
+        }
     }
 
     async fn carry_out(&self, cx: &Cx, change: &Change) -> Result<Outcome> {
@@ -195,35 +244,30 @@ impl Okta {
             };
             self.descriptor.check_required(attributes)?;
             let request =
-                requests::create(user_name, (&self.owner, external_id), attributes, active);
+                requests::create(user_name, (&self.owner, external_id), attributes, active)?;
+            // One login is taken only once, and one person could get two.
+            if let Some(user) = self.owned(cx, external_id).await? {
+                return Ok(Outcome::unchanged().with_account(user.id));
+            }
             let user: User = self.client.fetch(cx, request).await?;
             return Ok(Outcome::changed().with_account(user.id));
         }
         let id = change.existing()?;
         match &change.op {
             Operation::UpdateAccount { user_name, set, clear } => {
-                let request = requests::update(id.as_str(), user_name.as_deref(), set, clear);
+                let name = user_name.as_deref();
+                let request = requests::update(id.as_str(), &self.owner, name, set, clear)?;
                 self.client.change(cx, request).await
             }
             Operation::SetStatus { status } => self.set_status(cx, id, *status).await,
-            Operation::DeleteAccount => {
-                // The first call deletes who is deprovisioned, and deprovisions anybody else.
-                self.client.change(cx, requests::delete(id.as_str())).await?;
-                match self.client.change(cx, requests::delete(id.as_str())).await {
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::changed()),
-                    other => other.map_err(Error::partly),
-                }
+            Operation::DeleteAccount => self.delete(cx, id).await,
+            Operation::RevokeCredentials { class } => {
+                let killed = self.kill(cx, id, *class).await;
+                self.below(cx, id.as_str(), killed).await
             }
-            Operation::RevokeCredentials { class } => self.kill(cx, id, *class).await,
             Operation::Grant { entitlement } => {
                 self.descriptor.check_mutable(entitlement)?;
-                let (what, user) = (entitlement.id.as_str(), id.as_str());
-                let request = match entitlement.kind.as_str() {
-                    "app" => requests::assign(what, user),
-                    "role" => requests::add_role(user, what),
-                    _ => requests::join(what, user),
-                };
-                self.client.change(cx, request).await
+                self.grant(cx, id, entitlement).await
             }
             Operation::Revoke { entitlement } => {
                 self.descriptor.check_mutable(entitlement)?;
@@ -270,7 +314,8 @@ impl Provider for Okta {
         if matches!(target, Target::Account(id) if *id != user.id) {
             return Ok(Observation::Absent);
         }
-        match self.whole(cx, &user).await {
+        let whole = self.whole(cx, &user).await;
+        match self.below(cx, user.id.as_str(), whole).await {
             Ok(state) => Ok(Observation::present(state)),
             // Deleted while we looked.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observation::Absent),
@@ -296,5 +341,9 @@ impl Provider for Okta {
 
     async fn changes(&self, cx: &Cx, since: Option<&Watermark>) -> Result<ChangePage> {
         self.since(cx, since).await
+    }
+
+    async fn poll(&self, cx: &Cx, pending: &PendingRef) -> Result<Outcome> {
+        self.ask_for(cx, pending).await
     }
 }

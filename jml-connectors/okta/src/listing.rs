@@ -4,9 +4,9 @@ use jml_connector_kit::Request;
 use jml_connector_kit::http::{Step, Sweep};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::AccountId;
-use jml_core::provider::{Cx, ListRequest, Page, Result, Row};
+use jml_core::provider::{Cx, ErrorKind, ListRequest, Page, Result, Row};
 
-use crate::answers::{Administrators, App, Assignment, Group, User};
+use crate::answers::{Administrators, App, Assignment, CustomRoles, Group, User};
 use crate::{Okta, STAGES, descriptor, entitlement, requests};
 
 impl Okta {
@@ -41,8 +41,9 @@ impl Okta {
                 let account = AccountId::new(container).map_err(|_| Sweep::not_ours())?;
                 let roles = self.roles(cx, container).await;
                 roles.map(|roles| {
-                    let rows = roles.into_iter().map(|role| {
-                        let key = EntitlementKey::new(self.kinds.role.clone(), role.kind);
+                    let direct = roles.into_iter().filter(crate::answers::Role::is_direct);
+                    let rows = direct.map(|role| {
+                        let key = EntitlementKey::new(self.kinds.role.clone(), role.name().clone());
                         Row::holding(account.clone(), key)
                     });
                     (rows.collect(), None)
@@ -96,14 +97,27 @@ impl Okta {
                 });
                 next.rows(asked, STAGES, rows.collect(), link)
             }
-            Step::Containers { .. } => {
-                let roles = descriptor::ROLES.iter().map(|(id, title)| {
-                    Ok(Row::entitlement(
-                        EntitlementKey::new(self.kinds.role.clone(), entitlement(id)?),
-                        title,
-                    ))
-                });
-                next.rows(asked, STAGES, roles.collect::<Result<_>>()?, None)
+            Step::Containers { link, .. } => {
+                let key = |id| EntitlementKey::new(self.kinds.role.clone(), id);
+                let mut rows = Vec::new();
+                if link.is_none() {
+                    for (id, title) in descriptor::ROLES {
+                        rows.push(Row::entitlement(key(entitlement(id)?), title));
+                    }
+                }
+                let request = link.map_or_else(requests::custom_roles, Request::follow);
+                let link = match self.client.fetch::<CustomRoles>(cx, request).await {
+                    Ok(found) => {
+                        let link = found.next();
+                        let each = found.roles.into_iter();
+                        rows.extend(each.map(|it| Row::entitlement(key(it.id), it.label)));
+                        link
+                    }
+                    // Not every organisation has custom roles.
+                    Err(error) if error.kind() == ErrorKind::Unsupported => None,
+                    Err(error) => return Err(error),
+                };
+                next.rows(asked, STAGES, rows, link)
             }
             _ => Err(Sweep::not_ours()),
         }

@@ -6,6 +6,7 @@ use jml_connector_kit::fields::{camel, to_json};
 use jml_connector_kit::{Request, path};
 use jml_core::attribute::AttributeValue;
 use jml_core::id::{AttributeName, IdentityId};
+use jml_core::provider::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
 /// The largest page of users that Okta gives.
@@ -24,6 +25,19 @@ const NAMES: [(&str, &str); 4] = [
 pub(crate) fn field(name: &AttributeName) -> String {
     let known = NAMES.iter().find(|(ours, _)| *ours == name.as_str());
     known.map_or_else(|| camel(name.as_str()), |(_, theirs)| (*theirs).to_owned())
+}
+
+/// The member of the profile that an attribute may be written to: an attribute that lands in the login, or in
+/// the field that says whose account it is, would hand the account to somebody else.
+fn writable(name: &AttributeName, owner: &str) -> Result<String> {
+    let field = field(name);
+    for (kept, what) in [("login", "the sign-in name"), (owner, "whose account it is")] {
+        if field.eq_ignore_ascii_case(kept) {
+            let text = format!("`{name}` would be written to `{kept}`, which is {what}");
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+    }
+    Ok(field)
 }
 
 /// The attribute that a member of the profile holds.
@@ -70,44 +84,55 @@ pub(crate) fn apps_of(user: &str) -> Request {
         .query("limit", 200)
 }
 
-/// Makes a user. One who is staged gets no mail and cannot sign in.
+/// Makes a user. One who is staged gets no mail and cannot sign in; Okta sends anybody else the link to begin.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) for an attribute that lands in the login or the owner.
 pub(crate) fn create(
     login: &str,
     owner: (&str, &IdentityId),
     attributes: &BTreeMap<AttributeName, AttributeValue>,
     active: bool,
-) -> Request {
-    let mut profile: Map<String, Value> =
-        attributes.iter().map(|(name, value)| (field(name), to_json(value))).collect();
+) -> Result<Request> {
+    let fields = attributes.iter().map(|(name, it)| Ok((writable(name, owner.0)?, to_json(it))));
+    let mut profile: Map<String, Value> = fields.collect::<Result<_>>()?;
     profile.insert("login".into(), login.into());
     profile.entry("email").or_insert_with(|| login.into());
     profile.insert(owner.0.to_owned(), owner.1.as_str().into());
-    Request::post(path!["api", "v1", "users"])
+    Ok(Request::post(path!["api", "v1", "users"])
         .query("activate", active)
-        .json(json!({ "profile": profile }))
+        .json(json!({ "profile": profile })))
 }
 
 /// Changes what it names and nothing else. (`PUT` would clear everything that is not sent.)
+///
+/// # Errors
+/// As [`create`].
 pub(crate) fn update(
     user: &str,
+    owner: &str,
     login: Option<&str>,
     set: &BTreeMap<AttributeName, AttributeValue>,
     clear: &BTreeSet<AttributeName>,
-) -> Request {
-    let mut profile: Map<String, Value> =
-        set.iter().map(|(name, value)| (field(name), to_json(value))).collect();
-    profile.extend(clear.iter().map(|name| (field(name), Value::Null)));
+) -> Result<Request> {
+    let values = set.iter().map(|(name, value)| (name, to_json(value)));
+    let values = values.chain(clear.iter().map(|name| (name, Value::Null)));
+    let fields = values.map(|(name, value)| Ok((writable(name, owner)?, value)));
+    let mut profile: Map<String, Value> = fields.collect::<Result<_>>()?;
     if let Some(login) = login {
         profile.insert("login".into(), login.into());
     }
-    Request::post(path!["api", "v1", "users", user]).json(json!({ "profile": profile }))
+    Ok(Request::post(path!["api", "v1", "users", user]).json(json!({ "profile": profile })))
 }
 
-/// `activate`, `suspend`, `unsuspend`, `deactivate`, `reset_factors`.
+/// `activate`, `suspend`, `unsuspend`, `unlock`, `deactivate`, `reset_factors`.
+///
+/// Activating mails the person the link with which they set a password: without it nobody has a way in.
 pub(crate) fn lifecycle(user: &str, what: &str) -> Request {
     let request = Request::post(path!["api", "v1", "users", user, "lifecycle", what]);
     match what {
-        "activate" | "deactivate" => request.query("sendEmail", false),
+        "activate" => request.query("sendEmail", true),
+        "deactivate" => request.query("sendEmail", false),
         _ => request,
     }
 }
@@ -137,6 +162,17 @@ pub(crate) fn containers(what: &str, size: u32) -> Request {
 /// Who is in a group, or has an application.
 pub(crate) fn members(what: &str, of: &str, size: u32) -> Request {
     Request::get(path!["api", "v1", what, of, "users"]).query("limit", size)
+}
+
+/// Custom administrator roles.
+/// <https://developer.okta.com/docs/api/openapi/okta-management/management/tag/RoleECustom/>
+pub(crate) fn custom_roles() -> Request {
+    Request::get(path!["api", "v1", "iam", "roles"])
+}
+
+/// One custom administrator role.
+pub(crate) fn custom_role(id: &str) -> Request {
+    Request::get(path!["api", "v1", "iam", "roles", id])
 }
 
 /// Whoever has an administrator role.

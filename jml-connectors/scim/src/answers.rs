@@ -15,8 +15,8 @@ use crate::requests::{ENTERPRISE, FIELDS, Spot, spot};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Listing {
-    #[serde(default)]
-    pub(crate) total_results: u64,
+    /// Of how many. A listing by cursor may not know it.
+    pub(crate) total_results: Option<u64>,
     pub(crate) next_cursor: Option<String>,
     /// Some servers leave it out when it would be empty, which the RFC allows.
     #[serde(rename = "Resources", default)]
@@ -100,9 +100,10 @@ impl Resource {
         state
     }
 
-    /// The groups that a user shows; `None` when it shows none, which may mean that the server never does.
+    /// The groups that a user shows; `None` when it shows none, which may mean that the server never does: some
+    /// write an empty list for everybody.
     pub(crate) fn groups(&self, kind: &KindId) -> Option<Vec<EntitlementKey>> {
-        let all = self.body.get("groups")?.as_array()?;
+        let all = self.body.get("groups")?.as_array().filter(|all| !all.is_empty())?;
         let direct = all.iter().filter(|it| it["type"] != "indirect");
         let ids = direct.filter_map(|it| EntitlementId::new(it["value"].as_str()?).ok());
         Some(ids.map(|id| EntitlementKey::new(kind.clone(), id)).collect())
@@ -136,7 +137,9 @@ pub(crate) struct BulkResult {
     pub(crate) id: Option<String>,
     /// A text by the RFC, a number by some servers.
     status: Value,
-    response: Option<Value>,
+    location: Option<String>,
+    #[serde(default)]
+    response: Value,
 }
 
 impl BulkResult {
@@ -150,13 +153,14 @@ impl BulkResult {
         }
     }
 
-    /// The error of one operation.
-    pub(crate) fn error(&self) -> Error {
-        let status = self.status();
-        let text = |name: &str| self.response.as_ref()?.get(name)?.as_str();
-        let kind = text("scimType").and_then(kind_of);
-        let kind = kind.unwrap_or_else(|| jml_connector_kit::http::kind_of_status(status));
-        Error::new(kind, text("detail").unwrap_or("no reason given")).with_context("status", status)
+    /// Whether it is about the resource at a path below the server's base.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.location.as_deref().is_some_and(|it| it.ends_with(path))
+    }
+
+    /// What the answer to this operation alone would have been.
+    pub(crate) const fn response(&self) -> &Value {
+        &self.response
     }
 }
 

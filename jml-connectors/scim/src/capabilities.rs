@@ -11,13 +11,17 @@ use crate::requests;
 #[expect(
     clippy::exhaustive_structs,
     clippy::struct_excessive_bools,
-    reason = "what RFC 7643 section 5 lists, and three things that it does not"
+    reason = "what RFC 7643 section 5 lists, and two things that it does not"
 )]
 pub struct Capabilities {
     /// PATCH. Without it, resources are replaced whole.
     pub patch: bool,
     /// Operations of one bulk request; 0 for none.
     pub bulk: usize,
+    /// The largest bulk request, in bytes.
+    pub bulk_bytes: usize,
+    /// Filters. Without them, whoever is looked for is found by reading everybody.
+    pub filter: bool,
     /// Rows of one page.
     pub page: u32,
     /// Entity tags are checked.
@@ -44,11 +48,13 @@ pub enum MemberRemoval {
 }
 
 impl Default for Capabilities {
-    /// What every server should have: PATCH and pages by number.
+    /// What every server should have: PATCH, filters and pages by number.
     fn default() -> Self {
         Self {
             patch: true,
             bulk: 0,
+            bulk_bytes: 1 << 20,
+            filter: true,
             page: 100,
             etag: false,
             cursor: false,
@@ -75,8 +81,7 @@ struct Config {
 
 #[derive(Default, Deserialize)]
 struct Supported {
-    #[serde(default)]
-    supported: bool,
+    supported: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -85,11 +90,13 @@ struct Bulk {
     #[serde(default)]
     supported: bool,
     max_operations: Option<usize>,
+    max_payload_size: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Filter {
+    supported: Option<bool>,
     max_results: Option<u32>,
 }
 
@@ -109,13 +116,18 @@ impl Capabilities {
     pub async fn discover(cx: &Cx, client: &Client) -> Result<Self> {
         let config: Config = client.fetch(cx, requests::config()).await?;
         let most = config.pagination.max_page_size.or(config.filter.max_results);
+        let usual = Self::default();
+        let operations = config.bulk.max_operations.unwrap_or(100);
+        let bytes = config.bulk.max_payload_size.filter(|it| *it > 0);
         Ok(Self {
-            patch: config.patch.supported,
-            bulk: if config.bulk.supported { config.bulk.max_operations.unwrap_or(100) } else { 0 },
-            page: most.filter(|it| *it > 0).unwrap_or(100).min(100),
-            etag: config.etag.supported,
+            patch: config.patch.supported.unwrap_or(usual.patch),
+            bulk: if config.bulk.supported { operations } else { usual.bulk },
+            bulk_bytes: bytes.unwrap_or(usual.bulk_bytes),
+            filter: config.filter.supported.unwrap_or(usual.filter),
+            page: most.filter(|it| *it > 0).unwrap_or(usual.page).min(usual.page),
+            etag: config.etag.supported.unwrap_or(usual.etag),
             cursor: config.pagination.cursor,
-            ..Self::default()
+            ..usual
         })
     }
 }

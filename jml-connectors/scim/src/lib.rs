@@ -2,23 +2,24 @@
 #![expect(clippy::indexing_slicing, reason = "a JSON value has null for what it has not")]
 
 mod answers;
+mod bulk;
 mod capabilities;
+mod pages;
 mod requests;
 
 use async_trait::async_trait;
-use jml_connector_kit::http::pages;
-use jml_connector_kit::{Client, Request, conclude};
+use jml_connector_kit::{Client, conclude};
 use jml_core::account::{AccountState, AccountStatus};
 use jml_core::entitlement::EntitlementKey;
-use jml_core::id::{AccountId, IdError, KindId, ProviderId};
+use jml_core::id::{AccountId, IdError, IdentityId, KindId, ProviderId};
 use jml_core::provider::{
-    Applied, Change, Consistency, Cursor, Cx, Descriptor, EntitlementKind, Error, ErrorKind,
-    Expect, Health, HoldingRecord, Idempotency, Limits, ListRequest, ListScope, Observation,
-    Operation, Outcome, Page, Provider, Result, Row, Target, Verb, VerbSupport,
+    Change, Consistency, Cx, Descriptor, EntitlementKind, Error, ErrorKind, Expect, Health,
+    HoldingRecord, Idempotency, Limits, ListRequest, ListScope, Observation, Operation, Outcome,
+    Page, Provider, Result, Row, Target, Verb, VerbSupport,
 };
 use serde_json::{Map, Value, json};
 
-use answers::{BulkAnswer, Listing, Resource};
+use answers::Resource;
 pub use capabilities::{Capabilities, MemberRemoval};
 
 /// A SCIM server.
@@ -76,107 +77,31 @@ impl Scim {
         Self::new(id, client, able).map_err(|e| Error::new(ErrorKind::Configuration, e.to_string()))
     }
 
-    async fn listing(&self, cx: &Cx, request: Request) -> Result<Listing> {
-        self.client.fetch::<Listing>(cx, request).await?.checked()
-    }
-
-    /// One page, by cursor where the server has them.
-    async fn page(
-        &self,
-        cx: &Cx,
-        asked: &ListRequest,
-        what: &str,
-        size: u32,
-        row: impl Fn(Resource) -> Result<Vec<Row>> + Send,
-    ) -> Result<Page> {
-        let first = requests::list(what);
-        let rows = |found: Vec<Resource>| -> Result<Vec<Row>> {
-            let rows = found.into_iter().map(&row).collect::<Result<Vec<Vec<Row>>>>()?;
-            Ok(rows.into_iter().flatten().collect())
-        };
-        if self.able.cursor {
-            let cursor = asked.cursor.as_ref().map_or("", |Cursor(text)| text.as_str());
-            let found = self.listing(cx, first.query("count", size).query("cursor", cursor)).await;
-            let found = found.map_err(|error| expired(asked, error))?;
-            return pages(rows(found.resources)?, asked, found.next_cursor);
-        }
-        let place = Place::of(asked)?;
-        let (mut found, start) = self.after(cx, &first, &place, size).await?;
-        let count = found.resources.len() as u64;
-        let more = count > 0 && start - 1 + count < found.total_results;
-        let last: Vec<&str> =
-            found.resources.iter().rev().take(3).map(|it| it.id.as_str()).collect();
-        let next =
-            Place { at: start + count, last: last.iter().map(ToString::to_string).collect() };
-        let next = more.then(|| next.text());
-        pages(rows(std::mem::take(&mut found.resources))?, asked, next)
-    }
-
-    /// The rows after a place. Rows that went meanwhile have moved the others towards the beginning, so that
-    /// the last rows that were seen are looked for first. Who does not find them begins anew.
-    async fn after(
-        &self,
-        cx: &Cx,
-        first: &Request,
-        place: &Place,
-        size: u32,
-    ) -> Result<(Listing, u64)> {
-        if place.last.is_empty() {
-            let found =
-                self.listing(cx, first.clone().query("startIndex", 1).query("count", size)).await?;
-            return Ok((found, 1));
-        }
-        let mut from = place.at.saturating_sub(place.last.len() as u64).max(1);
-        let window = u64::from(size) + place.last.len() as u64;
-        loop {
-            let request = first.clone().query("startIndex", from).query("count", window);
-            let mut found = self.listing(cx, request).await?;
-            let seen = |it: &Resource| place.last.iter().any(|id| id == it.id.as_str());
-            if let Some(at) = found.resources.iter().rposition(seen) {
-                found.resources.drain(..=at);
-                let start = from + at as u64 + 1;
-                found.resources.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-                return Ok((found, start));
-            }
-            if from == 1 {
-                let text = "the rows that were read last are gone; begin anew";
-                return Err(Error::new(ErrorKind::CursorExpired, text));
-            }
-            from = from.saturating_sub(window).max(1);
-        }
-    }
-
-    /// The groups of a user.
+    /// The groups of a user. One that shows none may be in none, or the server never shows them.
     async fn groups_of(&self, cx: &Cx, user: &Resource) -> Result<Vec<EntitlementKey>> {
         if let Some(shown) = user.groups(&self.group) {
             return Ok(shown);
         }
-        // It may be in none, or the server may never show them.
-        match self.listing(cx, requests::groups_of(user.id.as_str())).await {
-            Ok(found) => found.resources.iter().map(|it| it.key(&self.group)).collect(),
-            Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) => {
-                self.groups_by_walking(cx, &user.id).await
+        let has = |group: &Resource| group.members().contains(&user.id);
+        let found = if self.able.filter {
+            let filtered = requests::groups_of(user.id.as_str());
+            match self.search(cx, filtered, usize::MAX, has).await {
+                // It does not take this filter.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) =>
+                {
+                    None
+                }
+                found => Some(found?),
             }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The groups of a user, of a server that can only list them.
-    async fn groups_by_walking(&self, cx: &Cx, user: &AccountId) -> Result<Vec<EntitlementKey>> {
-        let mut asked = ListRequest::holdings();
-        let mut mine = Vec::new();
-        for _ in 0..100_000 {
-            let page = self.holdings(cx, &asked, self.able.page).await?;
-            mine.extend(page.rows().iter().filter_map(|row| match row {
-                Row::Holding(it) if it.account == *user => Some(it.entitlement.clone()),
-                _ => None,
-            }));
-            match page.next() {
-                None => return Ok(mine),
-                next => asked.cursor = next.cloned(),
-            }
-        }
-        Err(Error::new(ErrorKind::ContractViolation, "the groups do not end"))
+        } else {
+            None
+        };
+        let found = match found {
+            Some(found) => found,
+            None => self.search(cx, requests::list("Groups"), usize::MAX, has).await?,
+        };
+        found.iter().map(|it| it.key(&self.group)).collect()
     }
 
     async fn holdings(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
@@ -185,7 +110,7 @@ impl Scim {
             let row = |account| HoldingRecord { account, entitlement: entitlement.clone() };
             Ok(group.members().into_iter().map(|account| Row::Holding(row(account))).collect())
         };
-        self.page(cx, asked, "Groups", size, row).await
+        self.page(cx, asked, requests::list("Groups"), size, row).await
     }
 
     async fn whole(&self, cx: &Cx, user: &Resource) -> Result<AccountState> {
@@ -194,16 +119,42 @@ impl Scim {
         Ok(state)
     }
 
-    async fn by_owner(&self, cx: &Cx, target: &Target) -> Result<Option<Resource>> {
-        let Target::External { identity, user_name } = target else { return Ok(None) };
-        let found = self.listing(cx, requests::owned_by(identity)).await?;
-        let mine = |it: &Resource| it.text("externalId") == Some(identity.as_str());
-        if let Some(user) = found.resources.into_iter().find(mine) {
+    /// The user who carries an identity's id.
+    async fn owned(&self, cx: &Cx, identity: &IdentityId) -> Result<Option<Resource>> {
+        let is = |it: &Resource| it.text("externalId") == Some(identity.as_str());
+        let all = || requests::list("Users");
+        let first = if self.able.filter { requests::owned_by(identity) } else { all() };
+        Ok(self.search(cx, first, 1, is).await?.into_iter().next())
+    }
+
+    /// The user of an identity, or the one of that name who is nobody's.
+    async fn by_owner(
+        &self,
+        cx: &Cx,
+        identity: &IdentityId,
+        name: &str,
+    ) -> Result<Option<Resource>> {
+        if let Some(user) = self.owned(cx, identity).await? {
             return Ok(Some(user));
         }
-        let found = self.listing(cx, requests::named(user_name)).await?;
-        let nobodys = |it: &Resource| it.text("externalId").is_none();
-        Ok(found.resources.into_iter().find(nobodys))
+        let is = |it: &Resource| {
+            let named = it.text("userName").is_some_and(|it| it.eq_ignore_ascii_case(name));
+            named && it.text("externalId").is_none()
+        };
+        let all = || requests::list("Users");
+        let first = if self.able.filter { requests::named(name) } else { all() };
+        Ok(self.search(cx, first, 1, is).await?.into_iter().next())
+    }
+
+    /// Refuses what is about a user of another version: memberships lie in groups, whose versions say nothing of
+    /// it, and so they can only be compared.
+    async fn check_version(&self, cx: &Cx, id: &AccountId, version: Option<&str>) -> Result<()> {
+        let Some(version) = version else { return Ok(()) };
+        let user: Resource = self.client.fetch(cx, requests::user(id.as_str())).await?;
+        if user.version() == Some(version) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict, "the user has another version"))
     }
 
     /// PATCH, or for a server without it the whole resource with the change in it.
@@ -255,6 +206,10 @@ impl Scim {
             self.descriptor.check_required(attributes)?;
             let request =
                 requests::create(user_name, external_id, status.can_sign_in(), attributes)?;
+            // One name is taken only once, and one person could get two.
+            if let Some(user) = self.owned(cx, external_id).await? {
+                return Ok(Outcome::unchanged().with_account(user.id));
+            }
             let user: Resource = self.client.fetch(cx, request).await?;
             return Ok(Outcome::changed().with_account(user.id));
         }
@@ -263,11 +218,14 @@ impl Scim {
             _ => None,
         };
         let id = change.existing()?;
-        if matches!(change.op, Operation::Grant { .. }) {
-            // Many servers take any text for a member.
-            let _: Resource = self.client.fetch(cx, requests::exists(id.as_str())).await?;
-        }
         if let Some((what, of, operations)) = self.operations(change)? {
+            if what == "Groups" {
+                self.check_version(cx, id, version).await?;
+            }
+            if matches!(change.op, Operation::Grant { .. }) && version.is_none() {
+                // Many servers take any text for a member.
+                let _: Resource = self.client.fetch(cx, requests::exists(id.as_str())).await?;
+            }
             let version = version.filter(|_| what == "Users");
             return self.patch(cx, what, &of, &operations, version).await;
         }
@@ -283,69 +241,11 @@ impl Scim {
                     }
                 }
             }
-            Operation::DeleteAccount => self.client.change(cx, requests::delete(id.as_str())).await,
+            Operation::DeleteAccount => {
+                self.client.change(cx, requests::delete(id.as_str(), version)).await
+            }
             other => Err(Error::unsupported(other.verb())),
         }
-    }
-
-    /// Memberships and switches in one request.
-    async fn in_bulk(&self, cx: &Cx, changes: &[Change]) -> Result<Vec<Result<Outcome>>> {
-        let mut patches = Vec::new();
-        for change in changes {
-            let Some((what, id, operations)) = self.operations(change)? else {
-                return Err(Error::new(ErrorKind::Internal, "a change that is no PATCH"));
-            };
-            let path = jml_connector_kit::path![what, id];
-            patches.push((path.as_str().to_owned(), operations));
-        }
-        let answer: BulkAnswer = self.client.fetch(cx, requests::bulk(&patches)).await?;
-        let mut outcomes = Vec::new();
-        for (number, change) in changes.iter().enumerate() {
-            let number = number.to_string();
-            let row = answer.operations.iter().find(|it| it.id.as_deref() == Some(&number));
-            let one = match row {
-                Some(row) if (200..300).contains(&row.status()) => Ok(Outcome::accepted()),
-                Some(row) => Err(row.error()),
-                None => {
-                    let text = "the answer says nothing of this operation";
-                    Err(Error::new(ErrorKind::ContractViolation, text))
-                }
-            };
-            outcomes.push(conclude(self, cx, change, one).await);
-        }
-        Ok(outcomes)
-    }
-}
-
-/// A place in a listing by numbers: the number of the next row, and the last rows that were seen.
-struct Place {
-    at: u64,
-    last: Vec<String>,
-}
-
-impl Place {
-    fn of(asked: &ListRequest) -> Result<Self> {
-        let Some(Cursor(text)) = &asked.cursor else { return Ok(Self { at: 1, last: Vec::new() }) };
-        let wrong = || Error::new(ErrorKind::CursorExpired, "the cursor is not one of ours");
-        let value: Value = serde_json::from_str(text).map_err(|_| wrong())?;
-        let at = value["at"].as_u64().ok_or_else(wrong)?;
-        let last = value["last"].as_array().ok_or_else(wrong)?.iter();
-        let last = last.map(|it| it.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
-        Ok(Self { at, last: last.filter(|it| !it.is_empty()).ok_or_else(wrong)? })
-    }
-
-    fn text(&self) -> String {
-        json!({ "at": self.at, "last": self.last }).to_string()
-    }
-}
-
-/// What a server says to a cursor that it does not know.
-fn expired(asked: &ListRequest, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::Invalid if asked.cursor.is_some() => {
-            Error::new(ErrorKind::CursorExpired, error.message())
-        }
-        _ => error,
     }
 }
 
@@ -403,7 +303,7 @@ impl Provider for Scim {
             ListScope::Accounts => {
                 let row =
                     |user: Resource| Ok(vec![Row::Account(Box::new(user.account(self.able.etag)))]);
-                self.page(cx, asked, "Users", size, row).await
+                self.page(cx, asked, requests::list("Users"), size, row).await
             }
             ListScope::Entitlements => {
                 let row = |group: Resource| {
@@ -411,7 +311,7 @@ impl Provider for Scim {
                     let key = group.key(&self.group)?;
                     Ok(vec![Row::entitlement(key, title)])
                 };
-                self.page(cx, asked, "Groups", size, row).await
+                self.page(cx, asked, requests::list("Groups"), size, row).await
             }
             ListScope::Holdings => self.holdings(cx, asked, size).await,
             _ => Err(Error::new(ErrorKind::Unsupported, "another scope")),
@@ -421,7 +321,9 @@ impl Provider for Scim {
     async fn read(&self, cx: &Cx, target: &Target) -> Result<Observation> {
         let user = match target {
             Target::Account(id) => self.client.find(cx, requests::user(id.as_str())).await?,
-            Target::External { .. } => self.by_owner(cx, target).await?,
+            Target::External { identity, user_name } => {
+                self.by_owner(cx, identity, user_name).await?
+            }
             _ => return Err(Error::new(ErrorKind::Unsupported, "another target")),
         };
         match user {
@@ -442,31 +344,6 @@ impl Provider for Scim {
     }
 
     async fn apply_many(&self, cx: &Cx, changes: &[Change]) -> Vec<Result<Outcome>> {
-        let mut outcomes = Vec::with_capacity(changes.len());
-        let simple = |it: &Change| {
-            let short = matches!(it.op, Operation::Revoke { .. })
-                || matches!(it.op, Operation::SetStatus { status } if self.descriptor.statuses.contains(&status));
-            short && self.able.patch && it.expect == Expect::Any
-        };
-        let mut rest = changes;
-        while let Some(first) = rest.first() {
-            let run = rest.iter().take(self.able.bulk).take_while(|it| simple(it)).count();
-            if run < 2 {
-                outcomes.push(self.apply(cx, first).await);
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            }
-            let (now, later) = rest.split_at(run);
-            rest = later;
-            match self.in_bulk(cx, now).await {
-                Ok(done) => outcomes.extend(done),
-                // The whole request failed: so did each, and nobody knows how far it came.
-                Err(error) => {
-                    let unsure = error.applied().join(Applied::No);
-                    outcomes.extend(now.iter().map(|_| Err(error.clone().with_applied(unsure))));
-                }
-            }
-        }
-        outcomes
+        self.in_bulks(cx, changes).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jml_connector_kit::fields::{Fields, to_json};
+use jml_connector_kit::fields::Fields;
 use jml_connector_kit::http::types::Method;
 use jml_connector_kit::http::types::header::CONTENT_TYPE;
 use jml_connector_kit::{Request, path};
@@ -38,6 +38,11 @@ pub(crate) const FIELDS: Fields = Fields(&[
     ("department", "/enterprise/department"),
     ("manager", "/enterprise/manager/value"),
 ]);
+
+/// A value as SCIM has it: every attribute of the table is a text there (RFC 7643 sections 4.1 and 4.3).
+fn written(value: &AttributeValue) -> Value {
+    Value::from(value.to_string())
+}
 
 /// Where an attribute lies in a user.
 pub(crate) enum Spot<'a> {
@@ -122,7 +127,7 @@ pub(crate) fn config() -> Request {
     asked(Request::get(path!["ServiceProviderConfig"]))
 }
 
-/// `Users` or `Groups`, without the members of groups unless they are wanted.
+/// `Users` or `Groups`.
 pub(crate) fn list(what: &str) -> Request {
     asked(Request::get(path![what]))
 }
@@ -159,9 +164,8 @@ pub(crate) fn group(id: &str) -> Request {
 
 /// The groups of a user, for a server whose users do not show them.
 pub(crate) fn groups_of(id: &str) -> Request {
-    list("Groups")
-        .query("filter", format!("members.value eq {}", quoted(id)))
-        .query("excludedAttributes", "members")
+    // With their members, or nobody could tell whether the server knows the filter.
+    list("Groups").query("filter", format!("members.value eq {}", quoted(id)))
 }
 
 /// A new user.
@@ -179,7 +183,7 @@ pub(crate) fn create(
     user.insert("externalId".into(), owner.as_str().into());
     user.insert("active".into(), active.into());
     for (name, value) in attributes {
-        put(&mut user, FIELDS.known(name.as_str())?, Some(to_json(value)));
+        put(&mut user, FIELDS.known(name.as_str())?, Some(written(value)));
     }
     let mut schemas = vec![USER];
     if user.contains_key(ENTERPRISE) {
@@ -205,7 +209,7 @@ pub(crate) fn update(
         after.insert("userName".into(), name.into());
     }
     let mut touched = BTreeSet::from(["userName"]);
-    let values = set.iter().map(|(name, value)| (name, Some(to_json(value))));
+    let values = set.iter().map(|(name, value)| (name, Some(written(value))));
     for (name, value) in values.chain(clear.iter().map(|name| (name, None))) {
         let pointer = FIELDS.known(name.as_str())?;
         touched.insert(pointer);
@@ -320,20 +324,33 @@ pub(crate) fn member(user: &str, is: bool, removal: MemberRemoval) -> Vec<Value>
     }]
 }
 
-/// Deletes a user.
-pub(crate) fn delete(id: &str) -> Request {
-    asked(Request::delete(path!["Users", id]))
+/// Deletes a user, only if the version is still this one.
+pub(crate) fn delete(id: &str, version: Option<&str>) -> Request {
+    let request = asked(Request::delete(path!["Users", id]));
+    match version {
+        Some(version) => request.if_match(version),
+        None => request,
+    }
+}
+
+/// What a bulk request has besides its operations, in bytes, and a little more.
+pub(crate) const BULK_BYTES: usize = 256;
+
+fn bulk_operation(number: usize, path: &str, operations: &[Value]) -> Value {
+    json!({ "method": Method::PATCH.as_str(), "path": path, "bulkId": number.to_string(),
+            "data": { "schemas": [PATCH], "Operations": operations } })
+}
+
+/// What an operation adds to a bulk request, in bytes, with a number of up to ten digits.
+pub(crate) fn bulk_size(path: &str, operations: &[Value]) -> usize {
+    bulk_operation(0, path, operations).to_string().len() + 10
 }
 
 /// Several PATCH requests in one (RFC 7644 section 3.7), each on its own: one that fails stops no other.
-pub(crate) fn bulk(patches: &[(String, Vec<Value>)]) -> Request {
+pub(crate) fn bulk<'a>(patches: impl Iterator<Item = (&'a str, &'a Vec<Value>)>) -> Request {
     let operations: Vec<Value> = patches
-        .iter()
         .enumerate()
-        .map(|(number, (path, operations))| {
-            json!({ "method": Method::PATCH.as_str(), "path": path, "bulkId": number.to_string(),
-                    "data": { "schemas": [PATCH], "Operations": operations } })
-        })
+        .map(|(number, (path, operations))| bulk_operation(number, path, operations))
         .collect();
     let schema = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
     let body = json!({ "schemas": [schema], "Operations": operations });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use jml_testkit::fake::entra::{App, Entra, GroupKind, Sku, User};
+use jml_testkit::fake::entra::{App, Entra, GroupKind, Service, Sku, User};
 use jml_testkit::fake::{FakeApi as _, Quirk};
 use serde_json::{Value, json};
 
@@ -134,7 +134,7 @@ fn some_kinds_of_group_refuse() {
     let desk = desk();
     let id = user(&desk, "ada");
     for (kind, words) in [
-        (GroupKind::Dynamic, "membership rule"),
+        (GroupKind::Dynamic, WORDS),
         (GroupKind::Synced, "on-premises mastered"),
         (GroupKind::Distribution, "distribution list"),
         (GroupKind::MailSecurity, "mail-enabled"),
@@ -143,8 +143,16 @@ fn some_kinds_of_group_refuse() {
             api.add_group("g", "g", kind);
             api.groups.get_mut("g").unwrap().members.insert(id.clone());
         });
-        bad(&desk.send("POST", "/v1.0/groups/g/members/$ref", &object(&id)), words);
-        bad(&del(&desk, &format!("/v1.0/groups/g/members/{id}/$ref")), words);
+        let answers = [
+            desk.send("POST", "/v1.0/groups/g/members/$ref", &object(&id)),
+            del(&desk, &format!("/v1.0/groups/g/members/{id}/$ref")),
+        ];
+        for answer in answers {
+            match kind {
+                GroupKind::Dynamic => refused(&answer, 403, "Authorization_RequestDenied", words),
+                _ => bad(&answer, words),
+            }
+        }
         assert!(desk.fake.with(|api| api.groups["g"].members.contains(&id)));
     }
     desk.fake.with(|api| api.add_group("g", "g", GroupKind::Unified));
@@ -476,9 +484,14 @@ fn what_lies_on_a_user() {
             &Value::Null,
         )
     };
+    desk.fake.with(|api| api.quirks.device_delay_ms = 60_000);
     assert_eq!(retire("d1").status, 204);
-    let devices = desk.get(&format!("{path}/managedDevices"));
-    assert_eq!(devices.each("/value", "managementState"), ["retirePending"]);
+    let states = || desk.get(&format!("{path}/managedDevices")).each("/value", "managementState");
+    assert_eq!(states(), ["retirePending"]);
+    desk.wait(60_000 - 1);
+    assert_eq!(states(), ["retirePending"]);
+    desk.wait(1);
+    assert_eq!(states(), [""; 0]);
     gone(&retire("d2"));
     assert_eq!(del(&desk, "/v1.0/oauth2PermissionGrants/g1").status, 204);
     gone(&del(&desk, "/v1.0/oauth2PermissionGrants/g1"));
@@ -522,4 +535,110 @@ fn mailboxes_answer_or_are_not_there() {
     );
     assert_eq!(desk.send("PATCH", &path, &reply("disabled")).status, 200);
     assert_eq!(shown()["status"], "disabled");
+}
+
+#[test]
+fn what_a_group_was_given_shows_with_its_members() {
+    let desk = desk();
+    let (ada, bob) = (user(&desk, "ada"), user(&desk, "bob"));
+    desk.fake.with(|api| {
+        let app = App {
+            groups: [("a1".to_owned(), "group-sales".to_owned())].into(),
+            roles: [("r1".to_owned(), "Editor".to_owned())].into(),
+            ..App::default()
+        };
+        api.apps.insert("crm".into(), app);
+        api.groups.get_mut("group-sales").unwrap().members.insert(ada.clone());
+    });
+    let given = |id: &str| desk.get(&format!("/v1.0/users/{id}/appRoleAssignments"));
+    assert_eq!(given(&ada).each("/value", "principalType"), ["Group"]);
+    assert_eq!(given(&bob).each("/value", "id"), [""; 0]);
+    let app = "/v1.0/servicePrincipals/crm/appRoleAssignedTo";
+    let body = |role: &str| json!({ "principalId": ada, "resourceId": "crm", "appRoleId": role });
+    let none = "00000000-0000-0000-0000-000000000000";
+    for role in [none, "r2"] {
+        bad(&desk.send("POST", app, &body(role)), "was not found on application");
+    }
+    desk.fake.with(|api| api.quirks.unknown_references = true);
+    bad(&desk.send("POST", app, &body("r1")), "Not a valid reference update");
+    desk.fake.with(|api| api.quirks.unknown_references = false);
+    assert_eq!(desk.send("POST", app, &body("r1")).status, 201);
+    bad(&desk.send("POST", app, &body("r1")), "already exists on the object");
+    assert_eq!(given(&ada).each("/value", "principalType").len(), 2);
+    // Whoever takes the group's takes it from everybody in it.
+    assert_eq!(del(&desk, &format!("{app}/a1")).status, 204);
+    assert_eq!(given(&ada).each("/value", "appRoleId"), ["r1"]);
+}
+
+#[test]
+fn the_default_method_goes_last() {
+    let desk = desk();
+    let ada = user(&desk, "ada");
+    desk.fake.with(|api| {
+        let mut user = api.users[&ada].clone();
+        user.methods = [("m1", "fido2"), ("m2", "phone")]
+            .map(|(id, kind)| (id.to_owned(), kind.to_owned()))
+            .into();
+        user.default_method = Some("m1".into());
+        api.put_user(&ada, user);
+    });
+    let path = format!("/v1.0/users/{ada}/authentication");
+    let key = format!("{path}/fido2Methods/m1");
+    refused(&del(&desk, &key), 400, "badRequest", "Cannot delete default method");
+    assert_eq!(del(&desk, &format!("{path}/phoneMethods/m2")).status, 204);
+    assert_eq!(del(&desk, &key).status, 204);
+}
+
+#[test]
+fn synced_users_refuse_what_is_not_the_clouds() {
+    let desk = desk();
+    let (ada, bob) = (user(&desk, "ada"), user(&desk, "bob"));
+    desk.fake.with(|api| {
+        let mut user = api.users[&ada].clone();
+        user.body.insert("onPremisesSyncEnabled".into(), json!(true));
+        api.put_user(&ada, user);
+    });
+    let path = format!("/v1.0/users/{ada}");
+    let words = "on-premises mastered Directory Sync objects";
+    bad(&desk.send("PATCH", &path, &json!({ "accountEnabled": false })), words);
+    bad(&desk.send("PUT", &format!("{path}/manager/$ref"), &object(&bob)), words);
+    bad(&del(&desk, &format!("{path}/manager/$ref")), words);
+}
+
+#[test]
+fn a_feed_tells_changes_of_what_was_selected() {
+    let desk = desk();
+    let ada = user(&desk, "ada");
+    let latest = desk.get("/v1.0/users/delta()?$deltatoken=latest&$select=jobTitle,department");
+    let link = latest.body["@odata.deltaLink"].as_str().unwrap().to_owned();
+    let path = format!("/v1.0/users/{ada}");
+    desk.send("PATCH", &path, &json!({ "city": "Berlin" }));
+    assert_eq!(desk.get(&link).each("/value", "id"), [""; 0]);
+    desk.send("PATCH", &path, &json!({ "department": "Board" }));
+    assert_eq!(desk.get(&link).each("/value", "department"), ["Board"]);
+}
+
+#[test]
+fn a_tenant_may_lack_services_and_say_no() {
+    let desk = desk();
+    let ada = user(&desk, "ada");
+    let path = format!("/v1.0/users/{ada}");
+    for (service, what) in [(Service::SharePoint, "drive"), (Service::Intune, "managedDevices")] {
+        desk.fake.with(|api| api.quirks.lacks = Some(service));
+        assert_eq!(desk.get(&format!("{path}/{what}")).status, 400);
+    }
+    let end = || desk.send("POST", &format!("{path}/revokeSignInSessions"), &Value::Null);
+    let from = || desk.get(&format!("{path}?$select=signInSessionsValidFromDateTime")).body;
+    desk.fake.with(|api| api.quirks.keeps_sessions = true);
+    assert_eq!(end().body["value"], false);
+    assert_eq!(from()["signInSessionsValidFromDateTime"], Value::Null);
+    desk.fake.with(|api| api.quirks.keeps_sessions = false);
+    assert_eq!(end().body["value"], true);
+    assert_ne!(from()["signInSessionsValidFromDateTime"], Value::Null);
+    // In a batch, too, and once each.
+    desk.fake.with(|api| api.refusals = vec![("memberOf".into(), 429, Some("2.128".into()))]);
+    let part = json!({ "id": "1", "method": "GET", "url": format!("/users/{ada}/memberOf") });
+    let batch = || desk.send("POST", "/v1.0/$batch", &json!({ "requests": [part] }));
+    assert_eq!(batch().body["responses"][0]["headers"]["Retry-After"], "2.128");
+    assert_eq!(batch().each("/responses", "status"), ["200"]);
 }

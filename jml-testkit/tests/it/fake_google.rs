@@ -492,3 +492,28 @@ fn somebody_of_another_company_is_not_found_or_forbidden() {
     gone(&desk.get(&format!("{USERS}/ada@corp.test")), "userKey");
     assert_eq!(desk.now(), start());
 }
+
+/// A token that a test brought itself is slowed down as any other.
+#[test]
+fn a_throttle_is_for_everybody() {
+    let desk = desk();
+    desk.fake.with(|api| api.quirks.throttle = Some((1, "quotaExceeded".into())));
+    refused(&desk.get(ALL), 403, "quotaExceeded", "");
+    assert_eq!(desk.get(ALL).status, 200);
+}
+
+/// The token of a next page is good for three days.
+#[test]
+fn a_page_token_expires() {
+    let desk = desk();
+    for name in ["ada", "bob", "cyd"] {
+        user(&desk, name);
+    }
+    let first = desk.get(&format!("{ALL}&maxResults=2"));
+    let next = first.body["nextPageToken"].as_str().unwrap().to_owned();
+    let second = format!("{ALL}&maxResults=2&pageToken={next}");
+    desk.wait(3 * 86_400_000);
+    assert_eq!(desk.get(&second).each("/users", "primaryEmail"), ["cyd@corp.test"]);
+    desk.wait(1_000);
+    invalid(&desk.get(&second));
+}

@@ -98,6 +98,13 @@ fn roles_are_given_by_id_and_once() {
     gone(&desk.get(&format!("{ROLES}?userKey=nobody")), "userKey");
     assert_eq!(del(&desk, &format!("{ROLES}/{id}")).status, 204);
     gone(&del(&desk, &format!("{ROLES}/{id}")), "roleAssignmentId");
+    // For a unit, it is another assignment than for all.
+    let part =
+        json!({ "roleId": "77", "assignedTo": ada, "scopeType": "ORG_UNIT", "orgUnitId": "u" });
+    assert_eq!(desk.send("POST", ROLES, &part).body["orgUnitId"], "u");
+    refused(&desk.send("POST", ROLES, &part), 409, "duplicate", "");
+    let neither = json!({ "roleId": "77", "assignedTo": ada, "scopeType": "ORG_UNIT" });
+    invalid(&desk.send("POST", ROLES, &neither));
     // Whoever is deleted has none.
     assert_eq!(give("77", &ada).status, 200);
     del(&desk, &format!("{USERS}/{ada}"));

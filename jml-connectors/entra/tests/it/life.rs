@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{Life, Person, agrees, calls, golden, start, storms};
-use jml_core::account::{AccountState, AccountStatus};
+use jml_connector_checks::{
+    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
+};
+use jml_core::account::{AccountState, AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
 
 use crate::suite::papers;
@@ -89,6 +91,7 @@ fn works(place: &Place, id: &str) {
         user.methods = [("key", "fido2"), ("mobile", "phone"), ("app", "microsoftAuthenticator")]
             .map(|(id, kind)| (id.to_owned(), kind.to_owned()))
             .into();
+        user.default_method = Some("app".into());
         user.devices = [("laptop".to_owned(), "managed".to_owned())].into();
         user.drive = Some(("drive-ada".to_owned(), BTreeSet::new()));
         api.put_user(id, user);
@@ -99,8 +102,9 @@ fn works(place: &Place, id: &str) {
 async fn a_year(place: &Place, mut blow: impl FnMut()) -> Life {
     let mut life = life(place);
     let day = (start() - chrono::TimeDelta::days(28)).date_naive();
-    blow();
     life.hire(BOSS, day);
+    life.settle().await;
+    blow();
     life.hire(ADA, day);
     life.settle().await;
     let e3 = format!("licence/{E3}");
@@ -186,25 +190,70 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     agrees("entra, a leaver", papers.as_ref());
 }
 
+/// A laptop in a drawer reports after days. Everything else goes all the same, and the run ends when it has reported.
+#[tokio::test]
+async fn a_device_that_does_not_report_holds_up_nothing() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let mut life = a_year(&place, || ()).await;
+    place.fake().with(|api| api.quirks.device_delay_ms = 3 * 86_400_000);
+    leave(&mut life);
+    for _ in 0..6 {
+        assert!(!life.round().await, "the run has ended");
+    }
+    let left = life.account("E1", "ada@corp.test").await.unwrap().left();
+    let device = Left::Credentials { class: CredentialClass::Devices, count: 1 };
+    assert_eq!(left, [device].into());
+    place.clock.advance(chrono::TimeDelta::days(3));
+    let outcomes = life.settle().await;
+    assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
+    nothing_is_left(&place, &life, "the device reported").await;
+    agrees("entra, a device in a drawer", papers.as_ref());
+}
+
+#[tokio::test]
+async fn what_an_event_costs() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let counted = || {
+        let requests = place.fake().requests();
+        place.fake().forget();
+        requests
+    };
+    let mut events = Vec::new();
+    let mut life = a_year(&place, || events.push(counted())).await;
+    events.push(counted());
+    leave(&mut life);
+    life.settle().await;
+    events.push(counted());
+    life.settle().await;
+    let [_, joiner, mover, leaver] = events.try_into().unwrap();
+    let events =
+        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
+    costs_as(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
+        &costs(&events),
+    );
+    agrees("entra, what an event costs", papers.as_ref());
+}
+
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
     let papers = papers();
-    for (name, storm) in storms() {
+    for storm in storms() {
+        let name = storm.0;
         // Late reads once: each makes the engine wait through a window of a minute.
         let lags: &[i64] = if name == "answers lost" { &[0, 20_000] } else { &[0] };
         for lag in lags.iter().copied() {
             let place = Place::new(papers.as_ref());
-            place.fake().with(|api| api.quirks.lag_ms = lag);
-            let blow = || {
-                for (hits, times, fault) in storm.clone() {
-                    place.fake().inject(hits, times, fault);
-                }
-            };
-            let mut life = a_year(&place, blow).await;
+            place.fake().with(|api| {
+                api.quirks.lag_ms = lag;
+                // A device reports every other minute.
+                api.quirks.device_delay_ms = 120_000;
+            });
+            let mut life = a_year(&place, || blow(place.fake(), &storm)).await;
             assert!(place.fake().fired() > 0, "{name}: no fault happened");
-            for (hits, times, fault) in storm.clone() {
-                place.fake().inject(hits, times, fault);
-            }
+            blow(place.fake(), &storm);
             leave(&mut life);
             life.settle().await;
             nothing_is_left(&place, &life, name).await;

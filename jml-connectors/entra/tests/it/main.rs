@@ -6,7 +6,9 @@
     reason = "a test may stop"
 )]
 
+mod leaving;
 mod life;
+mod office;
 mod special;
 mod suite;
 mod world;

@@ -24,7 +24,7 @@ pub(crate) const E3: &str = "05e9a617-0261-4cee-bb44-138d3ef5d965";
 const E5: &str = "06ebc4ee-1bb5-47dd-8120-11324bc54e06";
 pub(crate) const READER: &str = "88d8e3e3-8f55-4a1e-953a-9b9898b8876b";
 
-pub(crate) const PERMISSIONS: [&str; 14] = [
+pub(crate) const PERMISSIONS: [&str; 15] = [
     "User.Create",
     "User.ReadUpdate.All",
     "User.EnableDisableAccount.All",
@@ -33,6 +33,7 @@ pub(crate) const PERMISSIONS: [&str; 14] = [
     "DelegatedPermissionGrant.ReadWrite.All",
     "UserAuthenticationMethod.ReadWrite.All",
     "DeviceManagementManagedDevices.PrivilegedOperations.All",
+    "DeviceManagementManagedDevices.Read.All",
     "Group.ReadWrite.All",
     "LicenseAssignment.ReadWrite.All",
     "AppRoleAssignment.ReadWrite.All",
@@ -114,6 +115,10 @@ const NAMES: [(&str, &str); 6] = [
     ("usage_location", "usageLocation"),
 ];
 
+/// When a user was made, and from when on refresh tokens count.
+const MADE: &str = "createdDateTime";
+pub(crate) const COUNT_FROM: &str = "signInSessionsValidFromDateTime";
+
 /// An account as the connector would show it, from what the tenant holds.
 pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     let text = |name: &str| user.body.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -139,26 +144,32 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     for sku in &user.licences {
         hold("licence", sku);
     }
-    for (app, _) in api.apps.iter().filter(|(_, it)| it.users.values().any(|user| user == id)) {
-        hold("app", app);
+    for (app, it) in &api.apps {
+        for (at, _) in it.users.iter().filter(|(_, user)| *user == id) {
+            let role = it.given.get(at).map(|it| format!("/{it}")).unwrap_or_default();
+            hold("app", &format!("{app}{role}"));
+        }
     }
-    for (_, role) in api.roles.values().filter(|(user, _)| user == id) {
-        hold("role", role);
+    for (at, (_, role)) in api.roles.iter().filter(|(_, (user, _))| user == id) {
+        let scope = api.role_scopes.get(at).map_or("", String::as_str);
+        hold("role", &format!("{role}{scope}"));
     }
     let count = |number: usize| u32::try_from(number).unwrap();
-    let devices = user.devices.values().filter(|it| *it == "managed").count();
+    // What nobody ended since the account was made counts as one.
+    let stand = user.body.get(COUNT_FROM).is_some_and(|it| Some(it) == user.body.get(MADE));
     state.credentials = [
         (CredentialClass::Sessions, user.sessions),
-        (CredentialClass::RefreshTokens, count(user.grants.len())),
+        (CredentialClass::RefreshTokens, count(user.grants.len() + usize::from(stand))),
         (CredentialClass::MfaFactors, count(user.methods.len())),
-        (CredentialClass::Devices, count(devices)),
+        (CredentialClass::Devices, count(user.devices.len())),
     ]
     .into();
     state.mailbox = user
         .mailbox
         .as_ref()
         .map(|text| Mailbox { auto_reply: text.as_ref().map(Into::into), ..Mailbox::default() });
-    let owned = api.groups.iter().filter(|(_, it)| it.owners.contains(id));
+    let alone = [id.to_owned()].into();
+    let owned = api.groups.iter().filter(|(_, it)| it.owners == alone);
     state.owns = owned.map(|(group, _)| group.into()).collect();
     let drive = user.drive.as_ref().filter(|(_, writers)| writers.is_empty());
     state.owns.extend(drive.map(|(drive, _)| format!("drive {drive}").into()));
@@ -185,9 +196,14 @@ impl Backdoor for Door {
                 body.insert("employeeId".into(), json!(owner.as_str()));
             }
             let count = |class| account.credentials.get(&class).copied().unwrap_or(0);
+            let tokens = count(CredentialClass::RefreshTokens);
+            let ended = if tokens == 0 { "2021-01-01T00:00:00Z" } else { "2020-01-01T00:00:00Z" };
+            body.insert(MADE.into(), json!("2020-01-01T00:00:00Z"));
+            body.insert(COUNT_FROM.into(), json!(ended));
             let some = |class, kind: &str, id: &str| -> Vec<String> {
                 (0..count(class)).map(|n| format!("{kind}-{id}-{n}")).collect()
             };
+            let consents = |id: &str| (1..tokens).map(|n| format!("grant-{id}-{n}")).collect();
             let known = api.users.get(account.id.as_str()).cloned();
             let id = match &known {
                 Some(_) => account.id.to_string(),
@@ -231,7 +247,7 @@ impl Backdoor for Door {
                 manager: known.as_ref().and_then(|it| it.manager.clone()),
                 licences: held("licence"),
                 sessions: count(CredentialClass::Sessions),
-                grants: some(CredentialClass::RefreshTokens, "grant", &id).into_iter().collect(),
+                grants: consents(&id),
                 methods: some(CredentialClass::MfaFactors, "m", &id)
                     .into_iter()
                     .map(|it| (it, "fido2".to_owned()))
@@ -244,7 +260,7 @@ impl Backdoor for Door {
                     .mailbox
                     .as_ref()
                     .map(|it| it.auto_reply.as_ref().map(ToString::to_string)),
-                drive: None,
+                ..User::default()
             };
             api.put_user(&id, user);
             id.parse().unwrap()

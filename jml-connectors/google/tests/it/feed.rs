@@ -11,8 +11,8 @@ use jml_core::clock::Clock as _;
 use jml_core::digest::Digest;
 use jml_core::id::AccountId;
 use jml_core::provider::{
-    Change, Cx, Error, ErrorKind, Expect, IdempotencyKey, Observation, Operation, Provider as _,
-    Watermark,
+    Change, Cx, Error, ErrorKind, Expect, IdempotencyKey, ListRequest, Observation, Operation,
+    Provider as _, Watermark,
 };
 use jml_testkit::ManualClock;
 use jml_testkit::fake::{Hits, Wire, WireFault};
@@ -222,6 +222,36 @@ async fn tokens_are_followed_and_an_address_is_looked_up_once() {
         reader.wait(1);
     }
     assert_eq!(reader.look().await.unwrap_err().kind(), ErrorKind::ContractViolation);
+}
+
+/// Each address may have to be looked up, and a call has to end in time.
+#[tokio::test]
+async fn a_page_names_a_hundred_people_at_most() {
+    let (mut reader, ids) = Reader::new(None, 250).await;
+    for number in 0..250 {
+        reader.note("CHANGE_LAST_NAME", &format!("u{number}@corp.test"));
+    }
+    reader.wait(1);
+    reader.place.fake().forget();
+    let page = reader.look().await.unwrap();
+    assert!(page.more && page.rows.len() == 100, "{}", page.rows.len());
+    assert_eq!(reader.asked("/users/u"), 100);
+    let (rows, pages) = reader.all().await;
+    let told: BTreeSet<AccountId> = rows.into_iter().map(|it| it.0).collect();
+    assert_eq!((pages, told), (3, ids.into_iter().collect()));
+    // So it is with licences, which are listed by address.
+    reader.place.fake().with(|api| {
+        let everybody: Vec<String> = api.users.keys().cloned().collect();
+        api.skus.values_mut().next().unwrap().users.extend(everybody);
+    });
+    reader.place.fake().forget();
+    let google = reader.place.provider("g");
+    let mut asked = ListRequest::holdings();
+    while let Some(next) = google.list(&cx(&reader.place.clock), &asked).await.unwrap().next() {
+        assert!(reader.asked("/users/u") <= 100, "{asked:?}");
+        reader.place.fake().forget();
+        asked.cursor = Some(next.clone());
+    }
 }
 
 /// Who reads after months gets all of it in pieces, the oldest first; after more than 180 days, an error.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{Life, Person, agrees, calls, golden, start};
+use jml_connector_checks::{
+    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
+};
 use jml_core::account::{AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
 use jml_testkit::fake::google::{Chromebook, Device};
@@ -103,13 +105,15 @@ fn works(place: &Place, id: &str) {
     });
 }
 
-async fn a_year(place: &Place, policy: &str) -> Life {
+async fn a_year(place: &Place, policy: &str, mut mark: impl FnMut()) -> Life {
     let mut life = life(place, policy);
+    mark();
     life.hire(ADA, start().date_naive() - chrono::TimeDelta::days(28));
     life.settle().await;
     let (id, held) = ada(place);
     assert_eq!(held, texts(&["group/0engineers", "role/31002"]));
     works(place, &id);
+    mark();
     life.say("E1", "team", "sales");
     life.settle().await;
     assert_eq!(ada(place).1, texts(&["group/0sales"]));
@@ -125,7 +129,7 @@ fn leaves(life: &mut Life) {
 async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     let papers = papers();
     let place = Place::new(papers.as_ref());
-    let mut life = a_year(&place, POLICY).await;
+    let mut life = a_year(&place, POLICY, || ()).await;
     let (id, bob) = (ada(&place).0, who(&place, "bob@corp.test").0);
     place.fake().forget();
     leaves(&mut life);
@@ -152,7 +156,7 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
 async fn a_chromebook_is_disabled_before_anything_is_handed_over() {
     let papers = papers();
     let place = Place::of(papers.as_ref(), true);
-    let mut life = a_year(&place, POLICY).await;
+    let mut life = a_year(&place, POLICY, || ()).await;
     let of = |whom: &str| Chromebook {
         annotated_user: whom.to_owned(),
         status: "ACTIVE".to_owned(),
@@ -185,7 +189,7 @@ async fn a_chromebook_is_disabled_before_anything_is_handed_over() {
 #[tokio::test]
 async fn enforced_factors_wait_for_a_person() {
     let place = Place::new(None);
-    let mut life = a_year(&place, POLICY).await;
+    let mut life = a_year(&place, POLICY, || ()).await;
     place.fake().with(|api| api.quirks.enforces_2sv = true);
     leaves(&mut life);
     life.round().await;
@@ -206,7 +210,7 @@ async fn enforced_factors_wait_for_a_person() {
 async fn mail_of_a_leaver_is_a_persons_task() {
     let policy = POLICY.replace("leaver: {", "leaver: { auto_reply: I have left.,");
     let place = Place::new(None);
-    let mut life = a_year(&place, &policy).await;
+    let mut life = a_year(&place, &policy, || ()).await;
     leaves(&mut life);
     for _ in 0..3 {
         life.round().await;
@@ -218,9 +222,33 @@ async fn mail_of_a_leaver_is_a_persons_task() {
 }
 
 /// How often what goes wrong.
-type Storm = Vec<(Hits, u32, WireFault)>;
-
 /// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
+#[tokio::test]
+async fn what_an_event_costs() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let counted = || {
+        let requests = place.fake().requests();
+        place.fake().forget();
+        requests
+    };
+    let mut events = Vec::new();
+    let mut life = a_year(&place, POLICY, || events.push(counted())).await;
+    events.push(counted());
+    leaves(&mut life);
+    life.settle().await;
+    events.push(counted());
+    life.settle().await;
+    let [_, joiner, mover, leaver] = events.try_into().unwrap();
+    let events =
+        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
+    costs_as(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
+        &costs(&events),
+    );
+    agrees("google, what an event costs", papers.as_ref());
+}
+
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
     let throttled = || {
@@ -229,62 +257,26 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             "errors": [{ "domain": "usageLimits", "reason": "userRateLimitExceeded", "message": text }] } });
         WireFault::Answer { status: 403, headers: Vec::new(), body: body.to_string() }
     };
-    let storms: [(&str, Storm); 6] = [
-        ("throttled", vec![(Hits::All, 25, throttled())]),
-        ("out of order", vec![(Hits::All, 20, WireFault::status(503))]),
-        (
-            "answers lost",
-            vec![
-                (Hits::Changes, 12, WireFault::ResetAfter),
-                (Hits::Reads, 9, WireFault::ResetAfter),
-            ],
-        ),
-        ("requests lost", vec![(Hits::Changes, 12, WireFault::ResetBefore)]),
-        (
-            "answers cut",
-            vec![(Hits::Changes, 6, WireFault::Truncate), (Hits::Reads, 6, WireFault::Truncate)],
-        ),
-        (
-            "gateway",
-            vec![
-                (Hits::Changes, 5, WireFault::status(502)),
-                (Hits::Changes, 5, WireFault::ResetAfter),
-            ],
-        ),
-    ];
-    for (name, storm) in storms {
+    let papers = papers();
+    let mut storms = storms();
+    storms.push(("throttled in Google's way", vec![(Hits::All, 25, throttled())]));
+    for storm in storms {
+        let name = storm.0;
         for lag in [0, 8_000] {
-            let place = Place::new(None);
+            let place = Place::new(papers.as_ref());
             place.fake().with(|api| {
                 api.quirks.search_lag_ms = lag;
                 api.quirks.creation_ms = lag / 2;
                 api.quirks.unknown_member_is_400 = lag > 0;
             });
-            let mut life = life(&place, POLICY);
-            life.settle().await;
-            let blow = || {
-                let before = place.fake().fired();
-                for (hits, times, fault) in storm.clone() {
-                    place.fake().inject(hits, times, fault);
-                }
-                before
-            };
-            let fired = blow();
-            life.hire(ADA, (start() - chrono::TimeDelta::days(28)).date_naive());
-            life.settle().await;
-            assert!(place.fake().fired() > fired, "{name}: no fault happened");
-            let (id, held) = ada(&place);
-            assert_eq!(held, texts(&["group/0engineers", "role/31002"]), "{name}");
-            works(&place, &id);
-            blow();
-            life.say("E1", "team", "sales");
-            life.settle().await;
-            assert_eq!(ada(&place).1, texts(&["group/0sales"]), "{name}");
-            blow();
+            let mut life = a_year(&place, POLICY, || blow(place.fake(), &storm)).await;
+            assert!(place.fake().fired() > 0, "{name}: no fault happened");
+            blow(place.fake(), &storm);
             leaves(&mut life);
             life.settle().await;
             let left = life.account("E1", "ada@corp.test").await.unwrap();
             assert!(left.left().is_empty(), "{name}: {:?}", left.left());
+            let (id, _) = ada(&place);
             place.fake().with(|api| {
                 assert_eq!((api.users.len(), api.made), (2, 2), "{name}");
                 assert_eq!(api.transfers.len(), 1, "{name}");
@@ -293,9 +285,9 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             });
         }
     }
+    agrees("google, faults", papers.as_ref());
 }
 
-/// Made before the first day, with what is prepared; nobody gets in until then.
 #[tokio::test]
 async fn a_new_colleague_waits_suspended_for_the_first_day() {
     let policy = POLICY.replace("t: { user_name: login,", "t: { user_name: login, days_before: 7,");
@@ -319,7 +311,7 @@ async fn a_new_colleague_waits_suspended_for_the_first_day() {
 async fn a_licence_stays_as_long_as_documents_move() {
     let place = Place::new(None);
     place.fake().with(|api| api.quirks.transfer_ms = 3_600_000);
-    let mut life = a_year(&place, POLICY).await;
+    let mut life = a_year(&place, POLICY, || ()).await;
     leaves(&mut life);
     life.settle().await;
     let journal = life.journal().await;

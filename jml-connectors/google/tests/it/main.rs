@@ -3,7 +3,11 @@
 
 mod chromeos;
 mod feed;
+mod handing;
 mod life;
+mod parts;
 mod quirks;
+mod roles;
+mod scopes;
 mod suite;
 mod world;

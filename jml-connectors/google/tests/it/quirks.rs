@@ -1,7 +1,7 @@
 //! What Google does otherwise than everybody, call by call.
 
 use jml_connector_checks::start;
-use jml_connector_google::{Google, Hosts};
+use jml_connector_google::{Google, Hosts, MAILBOX_SCOPES};
 use jml_core::account::{AccountStatus, CredentialClass};
 use jml_core::clock::Clock as _;
 use jml_core::digest::Digest;
@@ -15,16 +15,19 @@ use serde_json::{Map, Value, json};
 use crate::world::Place;
 
 /// A customer with two people, and the connector.
-struct Office {
-    place: Place,
-    google: Google,
-    ada: AccountId,
-    bob: AccountId,
+pub(crate) struct Office {
+    pub(crate) place: Place,
+    pub(crate) google: Google,
+    pub(crate) ada: AccountId,
+    pub(crate) bob: AccountId,
 }
 
 impl Office {
-    fn new() -> Self {
-        let place = Place::new(None);
+    pub(crate) fn new() -> Self {
+        Self::at(Place::new(None))
+    }
+
+    pub(crate) fn at(place: Place) -> Self {
         let google = place.provider("g");
         let [ada, bob] = ["ada", "bob"].map(|name| {
             let email = format!("{name}@corp.test");
@@ -36,27 +39,34 @@ impl Office {
         Self { place, google, ada, bob }
     }
 
-    fn cx(&self) -> Cx {
+    pub(crate) fn cx(&self) -> Cx {
         Cx::new(self.place.clock.clone())
     }
 
-    async fn apply(&self, op: Operation) -> Result<Outcome, Error> {
-        let account = (!op.makes_account()).then(|| self.ada.clone());
+    pub(crate) fn change(&self, who: &AccountId, op: Operation) -> Change {
+        let account = (!op.makes_account()).then(|| who.clone());
         let key = IdempotencyKey::new(&Digest::of_bytes("test", op.to_string().as_bytes()));
-        let change = Change { key, account, op, expect: Expect::Any };
-        self.google.apply(&self.cx(), &change).await
+        Change { key, account, op, expect: Expect::Any }
     }
 
-    async fn status(&self, status: AccountStatus) -> Result<Outcome, Error> {
+    pub(crate) async fn apply_to(&self, who: &AccountId, op: Operation) -> Result<Outcome, Error> {
+        self.google.apply(&self.cx(), &self.change(who, op)).await
+    }
+
+    pub(crate) async fn apply(&self, op: Operation) -> Result<Outcome, Error> {
+        self.apply_to(&self.ada, op).await
+    }
+
+    pub(crate) async fn status(&self, status: AccountStatus) -> Result<Outcome, Error> {
         self.apply(Operation::SetStatus { status }).await
     }
 
-    async fn sees(&self) -> jml_core::account::AccountState {
+    pub(crate) async fn sees(&self) -> jml_core::account::AccountState {
         let target = Target::Account(self.ada.clone());
         self.google.read(&self.cx(), &target).await.unwrap().account().unwrap().clone()
     }
 
-    fn creation(&self, status: AccountStatus) -> Operation {
+    pub(crate) fn creation(&self, status: AccountStatus) -> Operation {
         let attributes = ["given_name", "family_name"]
             .map(|name| (name.parse().unwrap(), jml_core::attribute::AttributeValue::text("Eve")));
         Operation::CreateAccount {
@@ -68,7 +78,7 @@ impl Office {
     }
 
     /// The user who signed in and wrote something.
-    fn works(&self) {
+    pub(crate) fn works(&self) {
         let now = self.place.clock.now();
         self.place.fake().with(|api| {
             let user = api.users.get_mut(self.ada.as_str()).unwrap();
@@ -110,7 +120,7 @@ async fn a_scope_that_is_missing_fails_everything() {
         scopes.retain(|it| !it.ends_with("gmail.settings.sharing"));
     });
     let health = office.google.health(&office.cx()).await.unwrap();
-    assert!(health.missing_permissions.is_empty(), "{health:?}");
+    assert_eq!(health.missing_permissions, MAILBOX_SCOPES);
     let change = Operation::SetMailbox(MailboxChange::AutoReply("gone".into()));
     let error = office.apply(change).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Unauthenticated, Applied::No));

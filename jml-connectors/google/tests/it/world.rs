@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jml_connector_checks::{NoKey, Watched, start};
 use jml_connector_google::{
-    ADMIN_SCOPES, CHROMEOS_SCOPE, Delegated, Google, Hosts, MAILBOX_SCOPES,
+    ADMIN_SCOPES, CHROMEOS_SCOPE, Delegated, Google, Hosts, LICENCE_SCOPE, MAILBOX_SCOPES,
 };
 use jml_connector_kit::http::{ReqwestTransport, Transport};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass, Mailbox};
@@ -42,7 +42,8 @@ impl Place {
     pub(crate) fn of(documents: Option<&Documents>, chromeos: bool) -> Self {
         let clock = Arc::new(ManualClock::jumping(start()));
         let further = [CHROMEOS_SCOPE].into_iter().filter(|_| chromeos);
-        let scopes = ADMIN_SCOPES.into_iter().chain(MAILBOX_SCOPES).chain(further);
+        let scopes = ADMIN_SCOPES.into_iter().chain([LICENCE_SCOPE]).chain(MAILBOX_SCOPES);
+        let scopes = scopes.chain(further);
         let scopes: Vec<&str> = scopes.map(|it| it.strip_prefix(SCOPE).unwrap()).collect();
         let mut api = Api::new(ADMIN, ACCOUNT, &scopes, &["engineers", "sales", "staff"]);
         api.add_sku("Google-Apps", "1010020027", "Business Starter", None);
@@ -75,7 +76,7 @@ fn provider(id: &str, url: &str, transport: &Arc<dyn Transport>, chromeos: bool)
     let endpoint = format!("{url}/token");
     let signer = Arc::new(NoKey);
     let access = Delegated::over(transport.clone(), &endpoint, ACCOUNT, ADMIN, signer);
-    let access = access.expect("a client");
+    let access = access.expect("a client").with_scope(LICENCE_SCOPE);
     let access = if chromeos { access.with_scope(CHROMEOS_SCOPE) } else { access };
     let made = Google::new(id.parse().expect("an id"), &Hosts::one(url), access)
         .and_then(|it| {
@@ -188,8 +189,9 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     for ((product, sku), _) in api.skus.iter().filter(|(_, it)| it.users.contains(id)) {
         hold(format!("licence/{product}:{sku}"));
     }
-    for (role, _) in api.assignments.values().filter(|(_, to)| to == id) {
-        hold(format!("role/{role}"));
+    for it in api.assignments.values().filter(|it| it.user == id) {
+        let unit = it.unit.as_ref().map(|it| format!(":{it}")).unwrap_or_default();
+        hold(format!("role/{}{unit}", it.role));
     }
     let count = |number: usize| u32::try_from(number).unwrap();
     let on = |it: &&Device| it.status == "APPROVED" && it.emails.contains(user.email());
@@ -210,7 +212,11 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
             .get("responseBodyPlainText")
             .and_then(|it| Some(it.as_str()?.into())),
         forward_to: mailbox.forward.as_ref().map(|it| named(api, it)),
-        delegates: mailbox.delegates.iter().map(|it| named(api, it)).collect(),
+        delegates: mailbox
+            .delegates
+            .difference(&mailbox.pending)
+            .map(|it| named(api, it))
+            .collect(),
         shared: false,
     });
     state.owns = user.files.iter().map(|it| it.as_str().into()).collect();

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{Life, Person, agrees, calls, golden, start};
+use jml_connector_checks::{
+    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
+};
 use jml_core::account::{AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
 use jml_testkit::fake::{Hits, WireFault};
@@ -101,13 +103,15 @@ pub(crate) fn works(place: &Place, id: &str) {
     });
 }
 
-async fn a_year(place: &Place) -> Life {
+async fn a_year(place: &Place, mut mark: impl FnMut()) -> Life {
     let mut life = life(place);
+    mark();
     life.hire(ADA, start().date_naive() - chrono::TimeDelta::days(28));
     life.settle().await;
     let (id, held) = ada(place);
     assert_eq!(held, engineer());
     works(place, &id);
+    mark();
     life.say("E1", "team", "sales");
     life.settle().await;
     assert_eq!(ada(place).1, seller());
@@ -118,7 +122,7 @@ async fn a_year(place: &Place) -> Life {
 async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     let papers = papers();
     let place = Place::new(papers.as_ref());
-    let mut life = a_year(&place).await;
+    let mut life = a_year(&place, || ()).await;
     let (id, _) = ada(&place);
     place.fake().forget();
     let yesterday = (life.now() - chrono::TimeDelta::days(1)).date_naive();
@@ -145,7 +149,7 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
 #[tokio::test]
 async fn a_query_and_a_security_key_wait_for_a_person() {
     let place = Place::new(None);
-    let mut life = a_year(&place).await;
+    let mut life = a_year(&place, || ()).await;
     let (id, _) = ada(&place);
     place.fake().with(|api| {
         api.groups.get_mut(EVERYBODY_IN_SALES).unwrap().when =
@@ -171,9 +175,33 @@ async fn a_query_and_a_security_key_wait_for_a_person() {
 }
 
 /// What goes wrong, and how often.
-type Storm = Vec<(Hits, u32, WireFault)>;
-
 /// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
+#[tokio::test]
+async fn what_an_event_costs() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let counted = || {
+        let requests = place.fake().requests();
+        place.fake().forget();
+        requests
+    };
+    let mut events = Vec::new();
+    let mut life = a_year(&place, || events.push(counted())).await;
+    events.push(counted());
+    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.settle().await;
+    events.push(counted());
+    life.settle().await;
+    let [_, joiner, mover, leaver] = events.try_into().unwrap();
+    let events =
+        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
+    costs_as(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
+        &costs(&events),
+    );
+    agrees("jumpcloud, what an event costs", papers.as_ref());
+}
+
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
     let blocked = WireFault::Answer {
@@ -181,52 +209,15 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
         headers: vec![("content-type", "text/plain".into())],
         body: "your IP has been blocked".into(),
     };
-    let storms: [(&str, Storm); 7] = [
-        ("throttled", vec![(Hits::All, 25, WireFault::status(429))]),
-        ("blocked", vec![(Hits::All, 6, blocked)]),
-        ("out of order", vec![(Hits::All, 20, WireFault::status(503))]),
-        (
-            "answers lost",
-            vec![
-                (Hits::Changes, 12, WireFault::ResetAfter),
-                (Hits::Reads, 9, WireFault::ResetAfter),
-            ],
-        ),
-        ("requests lost", vec![(Hits::Changes, 12, WireFault::ResetBefore)]),
-        (
-            "answers cut",
-            vec![(Hits::Changes, 6, WireFault::Truncate), (Hits::Reads, 6, WireFault::Truncate)],
-        ),
-        (
-            "gateway",
-            vec![
-                (Hits::Changes, 5, WireFault::status(502)),
-                (Hits::Changes, 5, WireFault::ResetAfter),
-            ],
-        ),
-    ];
-    for (name, storm) in storms {
-        let place = Place::new(None);
-        let mut life = life(&place);
-        let blow = || {
-            let before = place.fake().fired();
-            for (hits, times, fault) in storm.clone() {
-                place.fake().inject(hits, times, fault);
-            }
-            before
-        };
-        let fired = blow();
-        life.hire(ADA, (start() - chrono::TimeDelta::days(28)).date_naive());
-        life.settle().await;
-        assert!(place.fake().fired() > fired, "{name}: no fault happened");
-        let (id, held) = ada(&place);
-        assert_eq!(held, engineer(), "{name}");
-        works(&place, &id);
-        blow();
-        life.say("E1", "team", "sales");
-        life.settle().await;
-        assert_eq!(ada(&place).1, seller(), "{name}");
-        blow();
+    let papers = papers();
+    let mut storms = storms();
+    storms.push(("blocked", vec![(Hits::All, 6, blocked)]));
+    for storm in storms {
+        let name = storm.0;
+        let place = Place::new(papers.as_ref());
+        let mut life = a_year(&place, || blow(place.fake(), &storm)).await;
+        assert!(place.fake().fired() > 0, "{name}: no fault happened");
+        blow(place.fake(), &storm);
         life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
         life.settle().await;
         let left = life.account("E1", "ada").await.unwrap();
@@ -237,4 +228,5 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             assert_eq!(made, 1, "{name}");
         });
     }
+    agrees("jumpcloud, faults", papers.as_ref());
 }

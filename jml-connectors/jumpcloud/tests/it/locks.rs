@@ -159,15 +159,102 @@ async fn a_mac_is_left_to_mdm_and_named() {
     agrees("jumpcloud, a mac", papers.as_ref());
 }
 
-/// A run says what is left to a person, and the rest is locked.
+/// What the journal says last of the step that locks, of its newest run.
+async fn last_of_locks(life: &Life) -> String {
+    let journal = life.journal().await;
+    let newest = journal.split("Opened {").last().unwrap();
+    let step = newest
+        .lines()
+        .find(|it| it.contains("JumpCloud locks Linux") || it.starts_with("AcceptedUnverified"))
+        .and_then(|it| it.split("step: ").nth(1))
+        .expect("a step of locks");
+    let step: String = step.chars().take_while(|it| !" ,}".contains(*it)).collect();
+    let of = |it: &&str| [",", " }"].iter().any(|end| it.contains(&format!("step: {step}{end}")));
+    newest.lines().rfind(of).unwrap().to_owned()
+}
+
+/// A life up to the last day, some rounds long: what waits for a person does not end.
+async fn leaving(place: &Place, policy: &str) -> Life {
+    let mut life = Life::new(Arc::new(place.locking("t")), place.clock.clone(), policy);
+    life.hire(ADA, start().date_naive() - chrono::TimeDelta::days(28));
+    life.settle().await;
+    place.fake().forget();
+    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    for _ in 0..8 {
+        life.round().await;
+    }
+    life
+}
+
+/// A Mac that nobody locked keeps the bond by which its person is known, until somebody says that it is done with:
+/// by ending that. The others are locked meanwhile, once.
 #[tokio::test]
 async fn a_leavers_mac_shows_in_the_journal() {
+    for with_another in [false, true] {
+        let place = Place::new(None);
+        let another = place.fake().with(|api| {
+            api.systems.get_mut(LAPTOP).unwrap().os = "darwin".into();
+            api.add_system("second", "linux")
+        });
+        let mut policy = policy();
+        if with_another {
+            let one = format!("t/system/{LAPTOP}, ");
+            policy = policy.replace(&one, &format!("{one}t/system/{another}, "));
+            let title = format!("  t/system/{LAPTOP}: {{ title: Laptop }}\n");
+            let more = format!("{title}  t/system/{another}: {{ title: Second }}\n");
+            policy = policy.replace(&title, &more);
+        }
+        let life = leaving(&place, &policy).await;
+        let last = last_of_locks(&life).await;
+        assert!(last.starts_with("Parked") || last.starts_with("Deferred"), "{last}");
+        assert!(last.contains("JumpCloud locks Linux and Windows only"), "{last}");
+        let (id, held) = ada(&place);
+        assert!(held.contains(&format!("system/{LAPTOP}")), "{held:?}");
+        assert!(!held.contains(&format!("sudo/{LAPTOP}")), "{held:?}");
+        place.fake().with(|api| assert_eq!(api.users[&id].state, "SUSPENDED"));
+        assert!(commands(&place, LAPTOP).is_empty());
+        let once: &[&str] = if with_another { &["lock"] } else { &[] };
+        assert_eq!(commands(&place, &another), once);
+        // Somebody wiped it by MDM, and ends the binding.
+        place.fake().with(|api| api.systems.get_mut(LAPTOP).unwrap().users.clear());
+        life.settle().await;
+        assert!(life.account("E1", "ada").await.unwrap().left().is_empty());
+        assert_eq!(commands(&place, &another), once);
+    }
+}
+
+/// However much the device matters: once the bond is gone, nobody knows whose it was.
+#[tokio::test]
+async fn a_device_that_matters_is_locked_before_its_bond_goes() {
+    for sensitivity in ["sensitive", "privileged", "critical"] {
+        let place = Place::new(None);
+        let plain = "{ title: Laptop }";
+        let policy =
+            policy().replace(plain, &format!("{{ title: Laptop, sensitivity: {sensitivity} }}"));
+        let life = leaving(&place, &policy).await;
+        let log = calls(&place.fake().requests(), &[]);
+        let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text}: {log}"));
+        let lock = at(&format!("POST /api/systems/{LAPTOP}/command/builtin/lock"));
+        assert!(at("\"state\":\"SUSPENDED\"") < lock, "{sensitivity}: {log}");
+        assert!(lock < at("\"op\":\"remove\",\"type\":\"system\""), "{sensitivity}: {log}");
+        assert_eq!(commands(&place, LAPTOP), ["lock"], "{sensitivity}");
+        assert!(life.account("E1", "ada").await.unwrap().left().is_empty());
+    }
+}
+
+/// Somebody else suspended the account. The devices are locked all the same, once.
+#[tokio::test]
+async fn a_suspended_leaver_with_a_device_is_locked_out_of_it() {
     let place = Place::new(None);
-    place.fake().with(|api| api.systems.get_mut(LAPTOP).unwrap().os = "darwin".into());
-    let life = leaver(&place, place.locking("t")).await;
-    let journal = life.journal().await;
-    assert!(journal.contains("JumpCloud locks Linux and Windows only"), "{journal}");
-    assert!(commands(&place, LAPTOP).is_empty());
+    let mut life = Life::new(Arc::new(place.locking("t")), place.clock.clone(), &policy());
+    life.hire(ADA, start().date_naive() - chrono::TimeDelta::days(28));
+    life.settle().await;
+    let (id, _) = ada(&place);
+    place.fake().with(|api| api.users.get_mut(&id).unwrap().state = "SUSPENDED".into());
+    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.settle().await;
+    assert_eq!(commands(&place, LAPTOP), ["lock"]);
+    assert!(life.account("E1", "ada").await.unwrap().left().is_empty());
 }
 
 #[tokio::test]

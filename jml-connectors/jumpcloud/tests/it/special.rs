@@ -369,3 +369,111 @@ async fn the_feed_goes_on_where_it_was() {
     assert!(after.rows.is_empty());
     jml_connector_checks::agrees("jumpcloud, the feed", papers.as_ref());
 }
+
+/// JumpCloud says 404 of an organisation as it does of a user. A wrong one is nobody's end.
+#[tokio::test]
+async fn an_organisation_that_is_lost_makes_nobody_absent() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let id = somebody(&place, "ada").await;
+    let ours = place.fake().with(|api| api.organization.clone());
+    let (cx, target) = (Cx::new(place.clock.clone()), Target::Account(id.clone()));
+    let named = |id: &str| place.provider("t").organization(id);
+    let lost = named("5effffffffffffffffffffff");
+    let external = Target::External { identity: "E1".parse().unwrap(), user_name: "ada".into() };
+    for target in [&target, &external] {
+        let error = lost.read(&cx, target).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Configuration, Applied::No));
+    }
+    for op in [
+        Operation::RevokeCredentials { class: CredentialClass::SshKeys },
+        Operation::Revoke { entitlement: key(&format!("group/{SALES}")) },
+        Operation::DeleteAccount,
+    ] {
+        let error = lost.apply(&cx, &change(&id, op.clone())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{op}: {error}");
+    }
+    // Where it is there, who is gone is gone.
+    let here = named(&ours);
+    assert!(here.read(&cx, &target).await.unwrap().account().is_some());
+    place.fake().with(|api| api.forget_user(id.as_str()));
+    assert_eq!(here.read(&cx, &target).await.unwrap(), Observation::Absent);
+    let op = Operation::RevokeCredentials { class: CredentialClass::SshKeys };
+    let outcome = here.apply(&cx, &change(&id, op)).await.unwrap();
+    assert_eq!(outcome.effect, Effect::Unchanged);
+    jml_connector_checks::agrees("jumpcloud, an organisation", papers.as_ref());
+}
+
+/// What goes takes something from people whom the event does not name.
+#[tokio::test]
+async fn a_group_or_a_device_that_goes_is_no_silence() {
+    let place = Place::new(None);
+    let cx = Cx::new(place.clock.clone());
+    let provider = place.provider("t");
+    let now = jml_core::clock::Clock::now(&*place.clock);
+    let mark = provider.changes(&cx, None).await.unwrap().next;
+    let tell = |what: &str, kind: &str, of: &str| {
+        place.fake().with(|api| api.happened(what, kind, of, now));
+    };
+    tell("system_update", "system", LAPTOP);
+    tell("policy_delete", "policy", LAPTOP);
+    place.clock.advance(chrono::TimeDelta::minutes(1));
+    let quiet = provider.changes(&cx, Some(&mark)).await.unwrap();
+    assert!(quiet.rows.is_empty());
+    for (what, kind) in [
+        ("group_delete", "user_group"),
+        ("system_delete", "system"),
+        ("application_delete", "application"),
+    ] {
+        let mark = provider.changes(&cx, None).await.unwrap().next;
+        let now = jml_core::clock::Clock::now(&*place.clock);
+        place.fake().with(|api| api.happened(what, kind, LAPTOP, now));
+        place.clock.advance(chrono::TimeDelta::minutes(1));
+        let error = provider.changes(&cx, Some(&mark)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CursorExpired, "{error}");
+        assert!(error.message().contains(what), "{error}");
+    }
+}
+
+/// The status for an edge that is not there is not documented: whatever it is, what is not held is gone.
+#[tokio::test]
+async fn an_edge_that_is_not_there_is_gone_whatever_the_status() {
+    for status in [404, 409, 400] {
+        let place = Place::new(None);
+        place.fake().with(|api| api.quirks.absent_edge = status);
+        let id = somebody(&place, "ada").await;
+        let cx = Cx::new(place.clock.clone());
+        let provider = place.provider("t");
+        for it in [format!("group/{SALES}"), format!("app/{CRM}"), format!("system/{LAPTOP}")] {
+            let op = Operation::Revoke { entitlement: key(&it) };
+            let outcome = provider.apply(&cx, &change(&id, op)).await;
+            let outcome = outcome.unwrap_or_else(|e| panic!("{status} {it}: {e}"));
+            assert_eq!(outcome.effect, Effect::Unchanged, "{status} {it}");
+            // What is held and cannot be taken is no success.
+            let op = Operation::Grant { entitlement: key(&it) };
+            provider.apply(&cx, &change(&id, op)).await.unwrap();
+            place.fake().inject(Hits::Changes, 1, WireFault::status(400));
+            let op = Operation::Revoke { entitlement: key(&it) };
+            let error = provider.apply(&cx, &change(&id, op)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{it}");
+        }
+    }
+}
+
+/// A filter that is not understood makes no query of a group that people fill.
+#[tokio::test]
+async fn a_filter_that_shows_everything_makes_no_group_dynamic() {
+    let place = Place::new(None);
+    place.fake().with(|api| api.quirks.ignores_filters = true);
+    let id = somebody(&place, "ada").await;
+    place.fake().with(|api| {
+        for group in [SALES, EVERYBODY_IN_SALES] {
+            api.groups.get_mut(group).unwrap().members.insert(id.to_string());
+        }
+    });
+    let cx = Cx::new(place.clock.clone());
+    let seen = place.provider("t").read(&cx, &Target::Account(id)).await.unwrap();
+    let wanted =
+        [key(&format!("group/{SALES}")), key(&format!("dynamic_group/{EVERYBODY_IN_SALES}"))];
+    assert_eq!(seen.account().unwrap().holdings, wanted.into());
+}

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, StatusCode};
 use jml_core::provider::{
-    Applied, Cx, Descriptor, Effect, Error, ErrorKind, Health, Outcome, Quota, Result,
+    Applied, Cx, Descriptor, Effect, Error, ErrorKind, Health, Outcome, Quota, Result, RetryAdvice,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -164,21 +164,51 @@ impl Client {
     }
 
     /// Sends the several requests that one change is made of: [`Effect::Changed`] if there was anything to
-    /// do. What is not found is gone already.
+    /// do. What is not found is gone already. One that will never be taken does not hold up those behind it:
+    /// a device that cannot be wiped must not keep the others.
     ///
     /// # Errors
-    /// As [`send`](Self::send), for the first one that fails; it says whether others went before it.
+    /// As [`send`](Self::send), for the first one that fails; it says whether others were done.
     pub async fn change_each(&self, cx: &Cx, requests: Vec<Request>) -> Result<Outcome> {
-        let mut outcome = Outcome::unchanged();
+        let (mut outcome, mut first) = (Outcome::unchanged(), None::<Error>);
         for request in requests {
             match self.send(cx, request).await {
                 Ok(_) => outcome = Outcome::changed(),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) if outcome.effect == Effect::Changed => return Err(error.partly()),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let hopeless = error.retry() == RetryAdvice::Never;
+                    first = Some(match first {
+                        Some(first) => {
+                            let applied = first.applied().join(error.applied());
+                            first.with_applied(applied)
+                        }
+                        None => error,
+                    });
+                    if !hopeless {
+                        break;
+                    }
+                }
             }
         }
-        Ok(outcome)
+        match first {
+            None => Ok(outcome),
+            Some(error) if outcome.effect == Effect::Changed => Err(error.partly()),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// What went wrong with one part of an answer that is made of several, such as that to a batch: judged and
+    /// cleaned like an answer of its own. `mutates` tells whether the part was a change.
+    #[must_use]
+    pub fn part_failed(
+        &self,
+        cx: &Cx,
+        mutates: bool,
+        status: u16,
+        headers: &HeaderMap,
+        body: &Value,
+    ) -> Error {
+        self.judged(cx.now(), (mutates, false), status, headers, Some(body))
     }
 
     /// What the credential allows, in the vendor's words; `None` where nobody says, or as long as nothing
@@ -262,6 +292,10 @@ impl Client {
             .as_str()
             .parse()
             .map_err(|_| Error::new(ErrorKind::Invalid, "the request has no address"))?;
+        if let Some(name) = &request.misfit {
+            let text = format!("what should stand in the header `{name}` is not fit for one");
+            return Err(Error::new(ErrorKind::Configuration, text));
+        }
         let headers = built.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let agent = concat!("jml/", env!("CARGO_PKG_VERSION"));
@@ -319,20 +353,29 @@ impl Client {
         body: &[u8],
     ) -> Error {
         let json: Option<Value> = serde_json::from_slice(body).ok();
-        let failure = Failure {
-            status: status.as_u16(),
-            headers,
-            body: json.as_ref(),
-            mutates: request.mutates,
-            wait: retry_after(headers, now),
-        };
+        let of = (request.mutates, request.secret);
+        self.judged(now, of, status.as_u16(), headers, json.as_ref())
+    }
+
+    /// A failure, of a request that may mutate and may be secret.
+    fn judged(
+        &self,
+        now: DateTime<Utc>,
+        (mutates, secret): (bool, bool),
+        status: u16,
+        headers: &HeaderMap,
+        body: Option<&Value>,
+    ) -> Error {
+        let wait = retry_after(headers, now);
+        let failure = Failure { status, headers, body, mutates, wait };
         let verdict = (self.classify)(&failure)
             .unwrap_or_else(|| Verdict::of(kind_of_status(failure.status)));
-        let said = failure.message().filter(|_| !request.secret);
-        let said = said.or_else(|| status.canonical_reason()).unwrap_or("no reason given");
+        let said = failure.message().filter(|_| !secret);
+        let reason = StatusCode::from_u16(status).ok().and_then(|it| it.canonical_reason());
+        let said = said.or(reason).unwrap_or("no reason given");
         let mut error =
             Error::new(verdict.kind, self.clean(said)).with_context("status", failure.status);
-        if !request.mutates {
+        if !mutates {
             error = error.with_applied(Applied::No);
         } else if let Some(applied) = verdict.applied {
             error = error.with_applied(applied);

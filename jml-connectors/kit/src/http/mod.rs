@@ -19,7 +19,7 @@ mod transport;
 
 pub use classify::{Failure, Verdict, kind_of_status};
 pub use client::{Client, ClientError, Response};
-pub use paging::{link_next, pages};
+pub use paging::{expired, link_next, pages};
 pub use path::Path;
 pub use request::{Body, Request};
 pub use retry_after::{retry_after, server_time};

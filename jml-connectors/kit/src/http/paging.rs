@@ -145,7 +145,11 @@ impl Client {
         let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         let end = start.saturating_add(count);
         let more = match total {
-            Some(total) => count > 0 && end - base < total,
+            Some(total) if count == 0 && end.saturating_sub(base) < total => {
+                let text = "the target promises more rows, and shows none";
+                return Err(Error::new(ErrorKind::ContractViolation, text));
+            }
+            Some(total) => end.saturating_sub(base) < total,
             None => count >= u64::from(size),
         };
         pages(rows.into_iter().map(row).collect(), asked, more.then(|| format!("row:{end}")))
@@ -222,8 +226,10 @@ impl Client {
     }
 }
 
-/// What a target says to a cursor that it does not know: not found, or a wrong request.
-fn expired(asked: &ListRequest, error: Error) -> Error {
+/// What a target says to a cursor that it does not know: not found, or a wrong request. Without a cursor, the
+/// error as it is.
+#[must_use]
+pub fn expired(asked: &ListRequest, error: Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::Invalid if asked.cursor.is_some() => {
             Error::new(ErrorKind::CursorExpired, error.message())

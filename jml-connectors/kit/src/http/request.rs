@@ -27,6 +27,8 @@ pub struct Request {
     pub(super) place: Place,
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: HeaderMap,
+    /// A header whose value is none: such a request is not sent.
+    pub(super) misfit: Option<HeaderName>,
     pub(super) body: Body,
     pub(super) mutates: bool,
     pub(super) secret: bool,
@@ -59,6 +61,7 @@ impl Request {
             place,
             query: Vec::new(),
             headers: HeaderMap::new(),
+            misfit: None,
             body: Body::Empty,
             mutates,
             secret: false,
@@ -131,11 +134,13 @@ impl Request {
         self
     }
 
-    /// The same with a header. A value that is no header value is left out.
+    /// The same with a header. With a value that is not fit for a header the request fails when it is sent, as
+    /// an error of configuration: without a condition or an organisation it would be another request.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
-            self.headers.insert(name, value);
+        match HeaderValue::from_str(value.as_ref()) {
+            Ok(value) => drop(self.headers.insert(name, value)),
+            Err(_) => self.misfit = Some(name),
         }
         self
     }

@@ -268,6 +268,11 @@ fn counting() -> Client {
             "/t" => serde_json::json!({ "rows": rows, "nextToken": next }),
             "/n" => serde_json::json!({ "rows": rows }),
             "/total" => serde_json::json!({ "rows": rows, "total": 11 }),
+            // It promises eleven, and shows four.
+            "/hollow" => {
+                let rows = if start == 0 { rows } else { Vec::new() };
+                serde_json::json!({ "rows": rows, "total": 11 })
+            }
             _ => serde_json::json!({ "items": rows }),
         };
         Ok(response(200, &body.to_string()))
@@ -338,4 +343,8 @@ fn paging_by_tokens_and_by_numbers() {
         let other = page("other", size, &ListRequest::entitlements()).unwrap_err();
         assert_eq!(other.kind(), ErrorKind::ContractViolation, "{other}");
     }
+    let first = page("hollow", 4, &ListRequest::entitlements()).unwrap();
+    let second = ListRequest { cursor: first.next().cloned(), ..ListRequest::entitlements() };
+    let broken = page("hollow", 4, &second).unwrap_err();
+    assert_eq!(broken.kind(), ErrorKind::ContractViolation, "a page is missing, and not the end");
 }

@@ -114,7 +114,7 @@ impl Layer for Wrong {
     async fn call(&self, cx: &Cx, call: &Call, next: Next<'_>) -> Result<Reply> {
         match (self.0, call) {
             (Defect::HealthReadsEverything, Call::Health) => {
-                for _ in 0..3 {
+                for _ in 0..4 {
                     next.run(cx, &Call::List(ListRequest::accounts())).await?;
                 }
             }

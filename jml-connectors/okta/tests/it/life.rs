@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{Life, Person, agrees, calls, golden, start, storms};
+use jml_connector_checks::{
+    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
+};
 use jml_core::account::{AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
 use jml_core::provider::{Cx, ListRequest, Provider as _, Row};
@@ -73,7 +75,7 @@ fn works(place: &Place, id: &str) {
         user.status = "ACTIVE".into();
         user.sessions = 2;
         user.clients = [("0oamail".to_owned(), 1), ("0oacli".to_owned(), 2)].into();
-        user.grants = 2;
+        user.grants = [("0oamail".to_owned(), 1), ("0oawiki".to_owned(), 1)].into();
         user.factors = [("mfa1", "push"), ("mfa2", "token:software:totp")]
             .map(|(id, kind)| (id.to_owned(), kind.to_owned()))
             .into();
@@ -86,14 +88,16 @@ fn works(place: &Place, id: &str) {
     });
 }
 
-async fn a_year(place: &Place) -> Life {
+async fn a_year(place: &Place, mut mark: impl FnMut()) -> Life {
     let mut life = life(place);
     let today = start().date_naive();
+    mark();
     life.hire(ADA, today - chrono::TimeDelta::days(28));
     life.settle().await;
     let (id, held) = ada(place);
     assert_eq!(held, texts(&["group/00gstaff", "group/00gengineers", "role/READ_ONLY_ADMIN"]));
     works(place, &id);
+    mark();
     life.say("E1", "team", "sales");
     life.settle().await;
     assert_eq!(ada(place).1, texts(&["group/00gstaff", "group/00gsales", "app/0oacrm"]));
@@ -104,7 +108,7 @@ async fn a_year(place: &Place) -> Life {
 async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     let papers = papers();
     let place = Place::new(papers.as_ref());
-    let mut life = a_year(&place).await;
+    let mut life = a_year(&place, || ()).await;
     let (id, _) = ada(&place);
     place.fake().forget();
     let yesterday = (life.now() - chrono::TimeDelta::days(1)).date_naive();
@@ -118,7 +122,7 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     place.fake().with(|api| {
         let user = &api.users[&id];
         assert_eq!(
-            (user.sessions, user.grants, user.clients.len(), user.factors.len()),
+            (user.sessions, user.grants.len(), user.clients.len(), user.factors.len()),
             (0, 0, 0, 0)
         );
     });
@@ -131,7 +135,7 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
 #[tokio::test]
 async fn a_shared_device_and_a_group_rule_wait_for_a_person() {
     let place = Place::new(None);
-    let mut life = a_year(&place).await;
+    let mut life = a_year(&place, || ()).await;
     let (id, _) = ada(&place);
     place.fake().with(|api| {
         let profile = [("login".to_owned(), "bob@corp.test".into())].into();
@@ -190,6 +194,32 @@ async fn the_deprovisioned_are_listed() {
 }
 
 #[tokio::test]
+async fn what_an_event_costs() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let counted = || {
+        let requests = place.fake().requests();
+        place.fake().forget();
+        requests
+    };
+    let mut events = Vec::new();
+    let mut life = a_year(&place, || events.push(counted())).await;
+    events.push(counted());
+    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.settle().await;
+    events.push(counted());
+    life.settle().await;
+    let [_, joiner, mover, leaver] = events.try_into().unwrap();
+    let events =
+        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
+    costs_as(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
+        &costs(&events),
+    );
+    agrees("okta, what an event costs", papers.as_ref());
+}
+
+#[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
     let throttled = || {
         let reset = (start() + chrono::TimeDelta::seconds(40)).timestamp().to_string();
@@ -200,42 +230,19 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
     let papers = papers();
     let mut storms = storms();
     storms.push(("throttled in Okta's way", vec![(Hits::All, 25, throttled())]));
-    for (name, storm) in storms {
+    for storm in storms {
+        let name = storm.0;
         for lag in [0, 8_000] {
             let place = Place::new(papers.as_ref());
             place.fake().with(|api| api.quirks.search_lag_ms = lag);
-            let mut life = life(&place);
-            let blow = || {
-                let before = place.fake().fired();
-                for (hits, times, fault) in storm.clone() {
-                    place.fake().inject(hits, times, fault);
-                }
-                before
-            };
-            let fired = blow();
-            life.hire(ADA, (start() - chrono::TimeDelta::days(28)).date_naive());
-            life.settle().await;
-            assert!(place.fake().fired() > fired, "{name}: no fault happened");
-            let (id, held) = ada(&place);
-            assert_eq!(
-                held,
-                texts(&["group/00gstaff", "group/00gengineers", "role/READ_ONLY_ADMIN"]),
-                "{name}"
-            );
-            works(&place, &id);
-            blow();
-            life.say("E1", "team", "sales");
-            life.settle().await;
-            assert_eq!(
-                ada(&place).1,
-                texts(&["group/00gstaff", "group/00gsales", "app/0oacrm"]),
-                "{name}"
-            );
-            blow();
+            let mut life = a_year(&place, || blow(place.fake(), &storm)).await;
+            assert!(place.fake().fired() > 0, "{name}: no fault happened");
+            blow(place.fake(), &storm);
             life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
             life.settle().await;
             let left = life.account("E1", "ada@corp.test").await.unwrap();
             assert!(left.left().is_empty(), "{name}: {:?}", left.left());
+            let (id, _) = ada(&place);
             place.fake().with(|api| {
                 assert_eq!(api.users.len(), 1, "{name}");
                 let made =

@@ -7,5 +7,6 @@
 )]
 
 mod life;
+mod special;
 mod suite;
 mod world;

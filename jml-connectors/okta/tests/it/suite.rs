@@ -7,8 +7,9 @@ use jml_testkit::openapi::Documents;
 
 use crate::world;
 
-/// Okta's own documents. What they leave out: the calls for API tokens
-/// (<https://developer.okta.com/docs/api/openapi/okta-management/management/tag/ApiToken/>).
+/// Okta's own documents. What they leave out: the calls for API tokens and custom roles
+/// (<https://developer.okta.com/docs/api/openapi/okta-management/management/tag/ApiToken/>,
+/// <https://developer.okta.com/docs/api/openapi/okta-management/management/tag/RoleECustom/>).
 pub(crate) fn papers() -> Option<Documents> {
     let papers = documents(&[("okta", ""), ("okta-oauth", "")])?;
     // What is embedded in an application is said to be objects of objects; it has texts in it
@@ -17,6 +18,8 @@ pub(crate) fn papers() -> Option<Documents> {
     Some(papers.beyond([
         (Method::GET, "/api/v1/api-tokens"),
         (Method::DELETE, "/api/v1/api-tokens/{id}"),
+        (Method::GET, "/api/v1/iam/roles"),
+        (Method::GET, "/api/v1/iam/roles/{id}"),
         (Method::POST, "/oauth2/v1/token"),
     ]))
 }

@@ -159,8 +159,8 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     for (app, _) in api.apps.iter().filter(|(_, it)| it.users.contains(id)) {
         hold("app", app);
     }
-    for role in user.roles.values() {
-        hold("role", role);
+    for role in user.roles.values().filter(|it| !it.by_group) {
+        hold("role", role.custom.as_ref().unwrap_or(&role.kind));
     }
     let count = |number: usize| u32::try_from(number).unwrap();
     let devices = api.devices.values();
@@ -168,7 +168,10 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
     let tokens = api.api_tokens.values().filter(|it| it.user == id).count();
     state.credentials = [
         (CredentialClass::Sessions, user.sessions),
-        (CredentialClass::RefreshTokens, count(user.clients.len())),
+        (
+            CredentialClass::RefreshTokens,
+            count(user.clients.keys().chain(user.grants.keys()).collect::<BTreeSet<_>>().len()),
+        ),
         (CredentialClass::MfaFactors, count(user.factors.len())),
         (CredentialClass::Devices, count(devices)),
         (CredentialClass::ApiKeys, count(tokens)),
@@ -228,6 +231,7 @@ impl Backdoor for Door {
             };
             let clients = some(CredentialClass::RefreshTokens, "0oaclient");
             user.clients = clients.into_iter().map(|it| (it, 1)).collect();
+            user.grants.clear();
             let factors = some(CredentialClass::MfaFactors, "mfa");
             user.factors = factors.into_iter().map(|it| (it, "push".to_owned())).collect();
             if known {

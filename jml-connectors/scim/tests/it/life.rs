@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{Life, Person, agrees, calls, golden, start, storms};
+use jml_connector_checks::{
+    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
+};
 use jml_connector_scim::Capabilities;
 use jml_core::journal::RunOutcome;
 use jml_testkit::fake::scim::Quirks;
@@ -107,23 +109,41 @@ async fn a_leaver_keeps_nothing() {
 }
 
 #[tokio::test]
+async fn what_an_event_costs() {
+    let papers = papers();
+    let place = Place::new(world::rich(), papers.as_ref());
+    let counted = || {
+        let requests = place.fake().requests();
+        place.fake().forget();
+        requests
+    };
+    let mut events = Vec::new();
+    let mut life = a_year(&place, || events.push(counted())).await;
+    events.push(counted());
+    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.settle().await;
+    events.push(counted());
+    life.settle().await;
+    let [_, joiner, mover, leaver] = events.try_into().unwrap();
+    let events =
+        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
+    costs_as(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
+        &costs(&events),
+    );
+    agrees("scim, what an event costs", papers.as_ref());
+}
+
+#[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
     let papers = papers();
     for how in [world::rich, world::poor] {
-        for (name, storm) in storms() {
+        for storm in storms() {
+            let name = storm.0;
             let place = Place::new(how(), papers.as_ref());
-            let mut fired = 0;
-            let blow = || {
-                fired = place.fake().fired();
-                for (hits, times, fault) in storm.clone() {
-                    place.fake().inject(hits, times, fault);
-                }
-            };
-            let mut life = a_year(&place, blow).await;
+            let mut life = a_year(&place, || blow(place.fake(), &storm)).await;
             assert!(place.fake().fired() > 0, "{name}: no fault happened");
-            for (hits, times, fault) in storm.clone() {
-                place.fake().inject(hits, times, fault);
-            }
+            blow(place.fake(), &storm);
             life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
             life.settle().await;
             let left = life.account("E1", "ada@corp.test").await.unwrap();

@@ -211,7 +211,7 @@ behaviours! {
         let health = bench.provider().health(&bench.cx()).await;
         health.map_err(|e| Stop::Fail(e.to_string()))?;
         let sent = bench.wire()?.requests().len() - from;
-        ensure!(sent <= 3, "it costs {sent} requests");
+        ensure!(sent <= 4, "it costs {sent} requests");
         ensure!(bench.mutating_since(from)? == 0, "it changes something");
     }
     /// Which permission is missing is what the operator needs to know.

@@ -3,7 +3,13 @@
 use http::Method;
 use serde_json::{Value, json as value};
 
-use super::{Call, Entra, Event, Group, GroupKind, Response, done, error, json, missing, nothing};
+use super::{
+    App, Call, Entra, Event, Group, GroupKind, Response, denied, done, error, json, mastered,
+    missing, nothing,
+};
+
+/// The role of an application that has none of its own.
+const NO_ROLE: &str = "00000000-0000-0000-0000-000000000000";
 
 impl Entra {
     pub(super) fn shown_group(id: &str, group: &Group) -> Value {
@@ -26,9 +32,28 @@ impl Entra {
                  "membershipRule": rule, "onPremisesSyncEnabled": synced, "isAssignableToRole": false })
     }
 
-    pub(super) fn shown_assignment(assignment: &str, app: &str, user: &str) -> Value {
-        value!({ "id": assignment, "appRoleId": "00000000-0000-0000-0000-000000000000",
-                 "principalId": user, "principalType": "User", "resourceId": app })
+    /// Who an application was given, by the ids of the assignments: users and groups.
+    pub(super) fn assignments(id: &str, app: &App) -> Vec<(String, Value)> {
+        let shown = |kind: &str, assignment: &str, who: &str| {
+            let role = app.given.get(assignment).map_or(NO_ROLE, String::as_str);
+            value!({ "id": assignment, "appRoleId": role, "principalId": who, "principalType": kind,
+                     "resourceId": id })
+        };
+        let users = app.users.iter().map(|(it, who)| (it.clone(), shown("User", it, who)));
+        let groups = app.groups.iter().map(|(it, who)| (it.clone(), shown("Group", it, who)));
+        let mut all: Vec<(String, Value)> = users.chain(groups).collect();
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        all
+    }
+
+    fn shown_app(id: &str, app: &App) -> Value {
+        let role = |(id, name): (&String, &String)| {
+            value!({ "id": id, "displayName": name, "description": name, "isEnabled": true,
+                     "allowedMemberTypes": ["User"], "value": name })
+        };
+        let roles: Vec<Value> = app.roles.iter().map(role).collect();
+        value!({ "id": id, "displayName": app.name, "appRoles": roles,
+                 "tags": ["WindowsAzureActiveDirectoryIntegratedApp"] })
     }
 
     pub(super) fn member_of(&self, call: &Call<'_>, id: &str) -> Response {
@@ -67,14 +92,14 @@ impl Entra {
                 json(200, &value!({ "value": rows }))
             }
             ["servicePrincipals"] if get => {
-                let rows = self.apps.iter().map(|(id, app)| {
-                    let shown = value!({ "id": id, "displayName": app.name, "appRoles": [],
-                                         "tags": ["WindowsAzureActiveDirectoryIntegratedApp"] });
-                    (id.clone(), shown)
-                });
+                let rows = self.apps.iter().map(|(id, app)| (id.clone(), Self::shown_app(id, app)));
                 let rows = rows.collect();
                 self.page(call, rows, 999, 100)
             }
+            ["servicePrincipals", id] if get => match self.apps.get(*id) {
+                Some(app) => json(200, &Self::shown_app(id, app)),
+                None => missing(id),
+            },
             ["servicePrincipals", id, "appRoleAssignedTo", rest @ ..] => {
                 self.route_app(call, id, rest)
             }
@@ -108,7 +133,7 @@ impl Entra {
                 })
                 .collect()
             },
-            |event| match event {
+            |event, _| match event {
                 Event::Member(group, user, gone) => {
                     let mut member = value!({ "@odata.type": "#microsoft.graph.user", "id": user });
                     if *gone {
@@ -124,19 +149,16 @@ impl Entra {
     fn route_group(&mut self, call: &Call<'_>, id: &str, rest: &[&str]) -> Response {
         let Some(group) = self.groups.get(id).cloned() else { return missing(id) };
         let refused = || {
-            let fixed = match group.kind {
+            Some(match group.kind {
                 GroupKind::Security | GroupKind::Unified => return None,
-                GroupKind::Dynamic => {
-                    "Insufficient privileges to complete the operation: the group has a membership rule."
-                }
-                GroupKind::Synced => {
-                    "Unable to update the specified properties for on-premises mastered Directory Sync objects."
-                }
-                GroupKind::Distribution | GroupKind::MailSecurity => {
-                    "Cannot Update a mail-enabled security groups and or distribution list."
-                }
-            };
-            Some(error(400, "Request_BadRequest", fixed))
+                GroupKind::Dynamic => denied(),
+                GroupKind::Synced => mastered(),
+                GroupKind::Distribution | GroupKind::MailSecurity => error(
+                    400,
+                    "Request_BadRequest",
+                    "Cannot Update a mail-enabled security groups and or distribution list.",
+                ),
+            })
         };
         let pointed = || {
             let link = call.body["@odata.id"].as_str()?;
@@ -231,19 +253,23 @@ impl Entra {
     fn route_app(&mut self, call: &Call<'_>, id: &str, rest: &[&str]) -> Response {
         let Some(app) = self.apps.get(id).cloned() else { return missing(id) };
         match (call.method, rest) {
-            (&Method::GET, []) => {
-                let rows = app.users.iter();
-                let rows =
-                    rows.map(|(it, user)| (it.clone(), Self::shown_assignment(it, id, user)));
-                let rows = rows.collect();
-                self.page(call, rows, 999, 100)
-            }
+            (&Method::GET, []) => self.page(call, Self::assignments(id, &app), 999, 100),
             (&Method::POST, []) => {
                 let user = call.body["principalId"].as_str().unwrap_or_default();
                 if !self.users.contains_key(user) {
                     return missing(user);
                 }
-                if app.users.values().any(|it| it == user) {
+                if self.quirks.unknown_references {
+                    return error(400, "Request_BadRequest", "Not a valid reference update.");
+                }
+                let role = call.body["appRoleId"].as_str().unwrap_or(NO_ROLE);
+                let none = role == NO_ROLE;
+                if none != app.roles.is_empty() || !(none || app.roles.contains_key(role)) {
+                    let text = "Permission being assigned was not found on application";
+                    return error(400, "Request_BadRequest", text);
+                }
+                let given = |it: &str| app.given.get(it).map_or(NO_ROLE, String::as_str);
+                if app.users.iter().any(|(it, who)| who == user && given(it) == role) {
                     return error(
                         400,
                         "Request_BadRequest",
@@ -251,26 +277,31 @@ impl Entra {
                     );
                 }
                 let assignment = self.id();
-                if let Some(app) = self.apps.get_mut(id) {
-                    app.users.insert(assignment.clone(), user.to_owned());
+                let Some(app) = self.apps.get_mut(id) else { return missing(id) };
+                app.users.insert(assignment.clone(), user.to_owned());
+                if !none {
+                    app.given.insert(assignment.clone(), role.to_owned());
                 }
-                json(201, &Self::shown_assignment(&assignment, id, user))
+                let all = Self::assignments(id, app);
+                match all.iter().find(|(it, _)| *it == assignment) {
+                    Some((_, shown)) => json(201, shown),
+                    None => nothing(),
+                }
             }
-            (&Method::DELETE, [assignment]) => match app.users.get(*assignment) {
-                None => missing(assignment),
-                Some(_) => {
-                    if let Some(app) = self.apps.get_mut(id) {
-                        app.users.remove(*assignment);
-                    }
-                    done()
-                }
-            },
+            (&Method::DELETE, [assignment]) => {
+                let Some(app) = self.apps.get_mut(id) else { return missing(id) };
+                let (user, group) = (app.users.remove(*assignment), app.groups.remove(*assignment));
+                app.given.remove(*assignment);
+                if user.or(group).is_some() { done() } else { missing(assignment) }
+            }
             _ => nothing(),
         }
     }
 
     fn route_roles(&mut self, call: &Call<'_>, rest: &[&str]) -> Response {
-        let shown = |id: &str, user: &str, role: &str| value!({ "id": id, "principalId": user, "roleDefinitionId": role, "directoryScopeId": "/" });
+        let scopes = self.role_scopes.clone();
+        let scope = |id: &str| scopes.get(id).map_or("/", String::as_str).to_owned();
+        let shown = |id: &str, user: &str, role: &str, scope: &str| value!({ "id": id, "principalId": user, "roleDefinitionId": role, "directoryScopeId": scope });
         match (call.method, rest) {
             (&Method::GET, []) => {
                 let of =
@@ -278,7 +309,8 @@ impl Entra {
                 let of = of.map(|it| it.trim_end_matches('\''));
                 let rows =
                     self.roles.iter().filter(|(_, (user, _))| of.is_none_or(|it| it == user));
-                let rows = rows.map(|(id, (user, role))| (id.clone(), shown(id, user, role)));
+                let rows =
+                    rows.map(|(id, (user, role))| (id.clone(), shown(id, user, role, &scope(id))));
                 let rows = rows.collect();
                 self.page(call, rows, 999, 100)
             }
@@ -291,21 +323,25 @@ impl Entra {
                 if !self.role_definitions.contains_key(&role) {
                     return missing(&role);
                 }
-                if self.roles.values().any(|it| *it == (user.clone(), role.clone())) {
+                let within = text("directoryScopeId");
+                let same = |(id, it): (&String, &(String, String))| {
+                    *it == (user.clone(), role.clone()) && scope(id) == within
+                };
+                if self.roles.iter().any(same) {
                     let text = "A conflicting object with one or more of the specified property values is present in the directory.";
                     return error(400, "Request_BadRequest", text);
                 }
                 let id = self.id();
-                let body = shown(&id, &user, &role);
+                let body = shown(&id, &user, &role, &within);
+                if within != "/" {
+                    self.role_scopes.insert(id.clone(), within);
+                }
                 self.roles.insert(id, (user, role));
                 json(201, &body)
             }
             (&Method::DELETE, [id]) => {
-                if self.roles.remove(*id).is_some() {
-                    done()
-                } else {
-                    missing(id)
-                }
+                self.role_scopes.remove(*id);
+                if self.roles.remove(*id).is_some() { done() } else { missing(id) }
             }
             _ => nothing(),
         }

@@ -9,11 +9,19 @@
 //!   ([`Entra::disasters`]).
 //! - Licences that come with a group cannot be taken from the user; `assignLicense` wants both lists and a
 //!   usage location; seats are counted.
-//! - `revokeSignInSessions` answers 200 `{"value": true}` and does nothing for guests.
+//! - `revokeSignInSessions` answers 200 `{"value": true}` and does nothing for guests; it moves the instant from
+//!   which refresh tokens count ([`Quirks::keeps_sessions`]).
+//! - `appRoleAssignments` of a user shows those of their groups, too; an application with roles is given in one of
+//!   them.
+//! - The default authentication method stays as long as there are others. A device does what it was asked when it
+//!   next reports ([`Quirks::device_delay_ms`]).
+//! - Synced users refuse writes to what the directory on the premises owns.
+//! - A tenant may lack `SharePoint`, Exchange or Intune ([`Quirks::lacks`]).
 //! - The last owner of a group stays. An app without a directory role may not touch administrators.
 //! - Deleted users lie in `directory/deletedItems` for 30 days.
 //! - `$batch` answers 200 whatever its parts do, in any order, at most 20 of them.
-//! - A delta token lives for seven days; after that it is 400 `syncStateNotFound`.
+//! - A delta token lives for seven days; after that it is 400 `syncStateNotFound`. Only changes of what was
+//!   selected are told.
 //! - What was written shows in reads only after a while ([`Quirks::lag_ms`]).
 #![expect(clippy::indexing_slicing, reason = "a JSON value has null for what it has not")]
 
@@ -53,14 +61,26 @@ pub struct Entra {
     pub role_definitions: BTreeMap<String, String>,
     /// Role assignments by id: user and role definition.
     pub roles: BTreeMap<String, (String, String)>,
+    /// Where role assignments hold that do not hold for the whole tenant, by id:
+    /// `/administrativeUnits/` and an id.
+    pub role_scopes: BTreeMap<String, String>,
     /// What changed, oldest first.
     pub log: Vec<Event>,
     /// Number of the first event that is still known.
     pub log_start: usize,
     /// Users that were deleted because somebody left `/$ref` away.
     pub disasters: u32,
+    /// Answers instead of the right one, in a batch or by itself, one each time: the end of the path or of what is
+    /// selected, the status, and the seconds to wait, if any.
+    pub refusals: Vec<(String, u16, Option<String>)>,
+    /// A user whom somebody deletes right after the next look at them.
+    pub vanishing: Option<String>,
     /// What is on.
     pub quirks: Quirks,
+    /// Devices that were asked for something, and when they do it.
+    asked: Vec<(DateTime<Utc>, String)>,
+    /// Users as delta queries know them.
+    told: BTreeMap<String, User>,
     tokens: Tokens,
     shown_users: BTreeMap<String, User>,
     pending: Vec<(DateTime<Utc>, BTreeMap<String, User>)>,
@@ -77,14 +97,34 @@ pub struct Quirks {
     pub lag_ms: i64,
     /// Writes to users who hold a directory role are refused: the application has no higher one.
     pub protects_administrators: bool,
+    /// After how long a managed device does what it was asked; 0 at once.
+    pub device_delay_ms: i64,
+    /// `revokeSignInSessions` answers 200 `{"value": false}` and ends nothing.
+    pub keeps_sessions: bool,
+    /// A service that the tenant does not have.
+    pub lacks: Option<Service>,
+    /// Somebody else makes every change right before it comes.
+    pub raced: bool,
+    /// What was just made cannot be referred to yet: 400 `Not a valid reference update`.
+    pub unknown_references: bool,
+}
+
+/// A service that is not Entra ID itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "services whose lack shows in answers about users")]
+pub enum Service {
+    /// Drives.
+    SharePoint,
+    /// Managed devices.
+    Intune,
 }
 
 /// Something that changed, for delta queries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "what there are delta queries for")]
 pub enum Event {
-    /// A user, and whether it is gone.
-    User(String, bool),
+    /// A user, whether it is gone, and the members that changed.
+    User(String, bool, BTreeSet<String>),
     /// Of a group, a user, and whether they were taken out.
     Member(String, String, bool),
 }
@@ -105,10 +145,14 @@ pub struct User {
     pub grants: BTreeSet<String>,
     /// Authentication methods: id and type (`fido2`, `phone`, ...). The password is one more.
     pub methods: BTreeMap<String, String>,
+    /// The authentication method that is not deleted as long as there are others.
+    pub default_method: Option<String>,
     /// Managed devices: id and management state.
     pub devices: BTreeMap<String, String>,
     /// Whether there is a mailbox, and what it answers.
     pub mailbox: Option<Option<String>>,
+    /// Whether the mailbox is a shared one.
+    pub shared_mailbox: bool,
     /// The drive's id, and who else may write in it.
     pub drive: Option<(String, BTreeSet<String>)>,
 }
@@ -166,6 +210,12 @@ pub struct App {
     pub name: String,
     /// Assignments: id and user.
     pub users: BTreeMap<String, String>,
+    /// Assignments to groups: id and group.
+    pub groups: BTreeMap<String, String>,
+    /// Its roles for users: id and name.
+    pub roles: BTreeMap<String, String>,
+    /// The roles of assignments that are in one, by the assignment's id.
+    pub given: BTreeMap<String, String>,
 }
 
 impl Entra {
@@ -200,7 +250,7 @@ impl Entra {
         self.users.insert(id.to_owned(), user);
         self.pending.clear();
         self.shown_users.clone_from(&self.users);
-        self.log.push(Event::User(id.to_owned(), false));
+        self.tell(id, false);
     }
 
     /// Takes a user away, without a way back.
@@ -209,7 +259,25 @@ impl Entra {
         self.unlink(id);
         self.pending.clear();
         self.shown_users.clone_from(&self.users);
-        self.log.push(Event::User(id.to_owned(), true));
+        self.tell(id, true);
+    }
+
+    /// Writes down for delta queries what became of a user.
+    fn tell(&mut self, id: &str, gone: bool) {
+        let (was, is) = (self.told.remove(id).unwrap_or_default(), self.users.get(id));
+        let mut fields = BTreeSet::new();
+        if let Some(is) = is {
+            let names = was.body.keys().chain(is.body.keys());
+            fields.extend(names.filter(|it| was.body.get(*it) != is.body.get(*it)).cloned());
+            if was.manager != is.manager {
+                fields.insert("manager".to_owned());
+            }
+            if was.licences != is.licences {
+                fields.insert("assignedLicenses".to_owned());
+            }
+            self.told.insert(id.to_owned(), is.clone());
+        }
+        self.log.push(Event::User(id.to_owned(), gone, fields));
     }
 
     fn unlink(&mut self, id: &str) {
@@ -230,7 +298,7 @@ impl Entra {
 
     /// A write to users: reads show it after the lag.
     fn wrote(&mut self, id: &str, gone: bool, now: DateTime<Utc>) {
-        self.log.push(Event::User(id.to_owned(), gone));
+        self.tell(id, gone);
         if self.quirks.lag_ms == 0 {
             self.shown_users.clone_from(&self.users);
         } else {
@@ -247,23 +315,47 @@ impl Entra {
         &self.shown_users
     }
 
+    /// Devices that report meanwhile do what they were asked, and show no more.
+    fn report(&mut self, now: DateTime<Utc>) {
+        let (done, left) =
+            std::mem::take(&mut self.asked).into_iter().partition(|(at, _)| *at <= now);
+        let done: Vec<(DateTime<Utc>, String)> = done;
+        self.asked = left;
+        for (_, device) in done {
+            self.users.values_mut().for_each(|user| _ = user.devices.remove(&device));
+        }
+    }
+
     /// The permission that a call needs, as far as this fake tells them apart.
     fn needed(method: &Method, parts: &[&str]) -> &'static [&'static str] {
         let reads = *method == Method::GET;
         match parts {
             ["$batch", ..] => &[],
+            ["users", _, "authentication", ..] if reads => {
+                &["UserAuthenticationMethod.Read.All", "UserAuthenticationMethod.ReadWrite.All"]
+            }
             ["users", _, "authentication", ..] => &["UserAuthenticationMethod.ReadWrite.All"],
+            ["users", _, "mailboxSettings"] if reads => {
+                &["MailboxSettings.Read", "MailboxSettings.ReadWrite"]
+            }
             ["users", _, "mailboxSettings"] => &["MailboxSettings.ReadWrite"],
-            ["users", _, "managedDevices" | "removeAllDevicesFromManagement"]
-            | ["deviceManagement", ..] => {
+            ["users", _, "managedDevices"] | ["deviceManagement", ..] if reads => &[
+                "DeviceManagementManagedDevices.Read.All",
+                "DeviceManagementManagedDevices.ReadWrite.All",
+            ],
+            ["users", _, "removeAllDevicesFromManagement"] | ["deviceManagement", ..] => {
                 &["DeviceManagementManagedDevices.PrivilegedOperations.All"]
             }
             ["users", _, "revokeSignInSessions"] => &["User.RevokeSessions.All"],
             ["users", _, "assignLicense"] => &["LicenseAssignment.ReadWrite.All"],
-            ["users", _, "oauth2PermissionGrants"] | ["oauth2PermissionGrants", ..] => {
-                &["DelegatedPermissionGrant.ReadWrite.All"]
+            ["users", _, "oauth2PermissionGrants"] => {
+                &["DelegatedPermissionGrant.Read.All", "DelegatedPermissionGrant.ReadWrite.All"]
             }
-            ["users", _, "drive", ..] | ["drives", ..] => &["Files.ReadWrite.All"],
+            ["oauth2PermissionGrants", ..] => &["DelegatedPermissionGrant.ReadWrite.All"],
+            ["users", _, "drive", ..] | ["drives", ..] if reads => {
+                &["Files.Read.All", "Files.ReadWrite.All"]
+            }
+            ["drives", ..] => &["Files.ReadWrite.All"],
             ["groups", ..] | ["users", _, "memberOf" | "ownedObjects"] if reads => {
                 &["GroupMember.Read.All", "GroupMember.ReadWrite.All", "Group.ReadWrite.All"]
             }
@@ -272,8 +364,14 @@ impl Entra {
             ["servicePrincipals", ..] if reads => {
                 &["Application.Read.All", "AppRoleAssignment.ReadWrite.All"]
             }
+            ["users", _, "appRoleAssignments"] if reads => {
+                &["Directory.Read.All", "AppRoleAssignment.ReadWrite.All"]
+            }
             ["servicePrincipals", ..] | ["users", _, "appRoleAssignments"] => {
                 &["AppRoleAssignment.ReadWrite.All"]
+            }
+            ["roleManagement", ..] if reads => {
+                &["RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory"]
             }
             ["roleManagement", ..] => &["RoleManagement.ReadWrite.Directory"],
             ["subscribedSkus"] => {
@@ -334,13 +432,7 @@ impl Entra {
         };
         let needed = Self::needed(method, parts);
         let ok = needed.is_empty() || needed.iter().any(|it| issued.scopes.contains(*it));
-        (!ok).then(|| {
-            error(
-                403,
-                "Authorization_RequestDenied",
-                "Insufficient privileges to complete the operation.",
-            )
-        })
+        (!ok).then(denied)
     }
 
     fn answer(
@@ -357,7 +449,31 @@ impl Entra {
         if let Some(refused) = self.may(request, method, &parts, now) {
             return refused;
         }
+        let select = query.get("$select").map_or("", String::as_str);
+        let hit = |end: &str| path.ends_with(end) || select.ends_with(end);
+        if let Some(at) = self.refusals.iter().position(|(end, ..)| hit(end)) {
+            let (_, status, wait) = self.refusals.remove(at);
+            let mut answer = error(status, "UnknownError", &format!("refused with {status}"));
+            if let Some(wait) = wait.and_then(|it| HeaderValue::from_str(&it).ok()) {
+                answer.headers_mut().insert("Retry-After", wait);
+            }
+            return answer;
+        }
+        if self.quirks.raced && *method != Method::GET && parts.first() != Some(&"$batch") {
+            self.quirks.raced = false;
+            self.answer(request, method, path, query, body, now);
+            self.quirks.raced = true;
+        }
         let call = Call { method, query, body, host: origin(request), path, now };
+        let looked_at = match parts.as_slice() {
+            ["users", id] if *method == Method::GET => self.vanishing.take_if(|it| it == id),
+            _ => None,
+        };
+        if let Some(id) = looked_at {
+            let answer = self.route_users(&call, &parts);
+            self.delete_user(&id, now);
+            return answer;
+        }
         match parts.as_slice() {
             ["$batch"] if *method == Method::POST => self.batch(request, body, now),
             [
@@ -383,8 +499,13 @@ impl Entra {
             let query = pairs.map(|(k, v)| (decode(k), decode(&v.replace('+', " ")))).collect();
             let answer = self.answer(request, &method, path, &query, &part["body"], now);
             let shown: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+            let mut headers = value!({ "Content-Type": "application/json" });
+            if let Some(wait) = answer.headers().get("Retry-After").and_then(|it| it.to_str().ok())
+            {
+                headers["Retry-After"] = wait.into();
+            }
             answers.push(value!({ "id": part["id"], "status": answer.status().as_u16(),
-                                  "headers": { "Content-Type": "application/json" }, "body": shown }));
+                                  "headers": headers, "body": shown }));
         }
         // The order is nobody's promise.
         answers.reverse();
@@ -464,6 +585,7 @@ struct Call<'a> {
 impl FakeApi for Entra {
     fn handle(&mut self, request: &Request, now: DateTime<Utc>) -> Response {
         self.seen(now);
+        self.report(now);
         let parts = segments(request);
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let mut response = if let [_, "oauth2", "v2.0", "token"] = parts.as_slice() {
@@ -524,6 +646,18 @@ fn missing(id: &str) -> Response {
 
 fn nothing() -> Response {
     error(400, "BadRequest", "Resource not found for the segment.")
+}
+
+/// What synced objects say to writes of what is not the cloud's.
+fn mastered() -> Response {
+    let text = "Unable to update the specified properties for on-premises mastered Directory Sync objects or \
+                objects currently undergoing migration.";
+    error(400, "Request_BadRequest", text)
+}
+
+fn denied() -> Response {
+    let text = "Insufficient privileges to complete the operation.";
+    error(403, "Authorization_RequestDenied", text)
 }
 
 fn done() -> Response {

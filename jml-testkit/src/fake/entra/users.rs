@@ -6,8 +6,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::Method;
 use serde_json::{Value, json as value};
 
-use super::{Call, Entra, Event, Response, User, done, error, json, missing, nothing};
+use super::{
+    Call, Entra, Event, Response, Service, User, denied, done, error, json, mastered, missing,
+    nothing,
+};
+use crate::fake::encode;
 use crate::fake::filter::Filter;
+
+/// An instant as Graph writes it.
+fn instant(at: DateTime<Utc>) -> Value {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true).into()
+}
 
 /// Path segments of authentication methods by type.
 const METHODS: [(&str, &str); 8] = [
@@ -119,6 +128,8 @@ impl Entra {
                     None => missing(id),
                     Some((owner, user)) => {
                         user.devices.insert((*id).to_owned(), "retirePending".to_owned());
+                        let at = call.now + TimeDelta::milliseconds(self.quirks.device_delay_ms);
+                        self.asked.push((at, (*id).to_owned()));
                         self.wrote(&owner, false, call.now);
                         done()
                     }
@@ -221,7 +232,12 @@ impl Entra {
         }
         let given = body.as_object().cloned().unwrap_or_default().into_iter();
         let kept = given.filter(|(name, it)| name != "passwordProfile" && !it.is_null());
-        let user = User { body: kept.collect(), mailbox: Some(None), ..User::default() };
+        let mut user = User { body: kept.collect(), mailbox: Some(None), ..User::default() };
+        for name in
+            ["createdDateTime", "lastPasswordChangeDateTime", "signInSessionsValidFromDateTime"]
+        {
+            user.body.insert(name.to_owned(), instant(call.now));
+        }
         let id = self.id();
         self.users.insert(id.clone(), user.clone());
         self.wrote(&id, false, call.now);
@@ -233,6 +249,13 @@ impl Entra {
     /// Whether an application without a higher role may not touch this user.
     fn protected(&self, id: &str) -> bool {
         self.quirks.protects_administrators && self.roles.values().any(|(user, _)| user == id)
+    }
+
+    /// Whether the directory on the premises owns a user.
+    fn synced(&self, id: &str) -> bool {
+        let synced =
+            |user: &User| user.body.get("onPremisesSyncEnabled") == Some(&Value::Bool(true));
+        self.users.get(id).is_some_and(synced)
     }
 
     fn route_user(&mut self, call: &Call<'_>, id: &str, rest: &[&str]) -> Response {
@@ -252,26 +275,30 @@ impl Entra {
             (&Method::PATCH, []) => self.update_user(call, id),
             (&Method::DELETE, []) => {
                 if self.protected(id) {
-                    return error(
-                        403,
-                        "Authorization_RequestDenied",
-                        "Insufficient privileges to complete the operation.",
-                    );
+                    return denied();
                 }
                 self.delete_user(id, now);
                 done()
             }
             (&Method::POST, ["revokeSignInSessions"]) => {
                 let guest = user.body.get("userType").is_some_and(|it| it == "Guest");
-                if !guest && let Some(user) = self.users.get_mut(id) {
+                let ends = !self.quirks.keeps_sessions;
+                if ends
+                    && !guest
+                    && let Some(user) = self.users.get_mut(id)
+                {
                     user.sessions = 0;
+                    let from = "signInSessionsValidFromDateTime".to_owned();
+                    user.body.insert(from, instant(now));
+                    self.wrote(id, false, now);
                 }
                 json(
                     200,
-                    &value!({ "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#Edm.Boolean", "value": true }),
+                    &value!({ "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#Edm.Boolean", "value": ends }),
                 )
             }
             (&Method::POST, ["assignLicense"]) => self.assign(call, id),
+            (&Method::PUT | &Method::DELETE, ["manager", "$ref"]) if self.synced(id) => mastered(),
             (&Method::PUT, ["manager", "$ref"]) => {
                 let boss = call.body["@odata.id"].as_str().and_then(|it| it.rsplit('/').next());
                 match boss.and_then(|it| self.find(it)) {
@@ -298,15 +325,13 @@ impl Entra {
                 self.page(call, rows, 999, 100)
             }
             (&Method::GET, ["appRoleAssignments"]) => {
-                let mut rows = Vec::new();
-                for (app, it) in &self.apps {
-                    for (assignment, _) in it.users.iter().filter(|(_, user)| *user == id) {
-                        rows.push((
-                            assignment.clone(),
-                            Self::shown_assignment(assignment, app, id),
-                        ));
-                    }
-                }
+                let mine = |who: &str| {
+                    who == id || self.groups.get(who).is_some_and(|it| it.members.contains(id))
+                };
+                let rows = self.apps.iter().flat_map(|(app, it)| Self::assignments(app, it));
+                let mut rows: Vec<(String, Value)> =
+                    rows.filter(|(_, it)| it["principalId"].as_str().is_some_and(mine)).collect();
+                rows.sort_by(|one, other| one.0.cmp(&other.0));
                 self.page(call, rows, 999, 100)
             }
             (&Method::GET, ["oauth2PermissionGrants"]) => {
@@ -317,6 +342,9 @@ impl Entra {
                 });
                 let rows = rows.collect();
                 self.page(call, rows, 999, 100)
+            }
+            (&Method::GET, ["managedDevices"]) if self.quirks.lacks == Some(Service::Intune) => {
+                error(400, "BadRequest", "Request not applicable to target tenant.")
             }
             (&Method::GET, ["managedDevices"]) => {
                 let rows = user.devices.iter().map(|(device, state)| {
@@ -335,7 +363,8 @@ impl Entra {
                 ),
                 Some(text) => json(
                     200,
-                    &value!({ "automaticRepliesSetting": {
+                    &value!({ "userPurpose": if user.shared_mailbox { "shared" } else { "user" },
+                    "automaticRepliesSetting": {
                     "status": if text.is_some() { "alwaysEnabled" } else { "disabled" },
                     "externalAudience": "all", "internalReplyMessage": text.clone().unwrap_or_default(),
                     "externalReplyMessage": text.clone().unwrap_or_default() } }),
@@ -357,6 +386,9 @@ impl Entra {
                 }
                 self.wrote(id, false, now);
                 json(200, &value!({ "automaticRepliesSetting": reply }))
+            }
+            (&Method::GET, ["drive"]) if self.quirks.lacks == Some(Service::SharePoint) => {
+                error(400, "BadRequest", "Tenant does not have a SPO license.")
             }
             (&Method::GET, ["drive"]) => match &user.drive {
                 None => error(404, "itemNotFound", "The drive was not found."),
@@ -383,6 +415,12 @@ impl Entra {
                 let kind = METHODS.iter().find(|(_, it)| it == segment).map(|(kind, _)| *kind);
                 match (kind, user.methods.get(*method)) {
                     (Some(kind), Some(known)) if known == kind => {
+                        if user.default_method.as_deref() == Some(*method) && user.methods.len() > 1
+                        {
+                            let text = "Cannot delete default method with other methods configured. \
+                                        Please change default method before deletion.";
+                            return error(400, "badRequest", text);
+                        }
                         user.methods.remove(*method);
                         self.wrote(id, false, call.now);
                         done()
@@ -397,11 +435,10 @@ impl Entra {
     fn update_user(&mut self, call: &Call<'_>, id: &str) -> Response {
         let sensitive = ["accountEnabled", "mobilePhone", "otherMails", "passwordProfile"];
         if self.protected(id) && sensitive.iter().any(|it| !call.body[it].is_null()) {
-            return error(
-                403,
-                "Authorization_RequestDenied",
-                "Insufficient privileges to complete the operation.",
-            );
+            return denied();
+        }
+        if self.synced(id) {
+            return mastered();
         }
         if let Some(upn) = call.body["userPrincipalName"].as_str()
             && let Some(refused) = self.taken(upn, Some(id))
@@ -423,7 +460,7 @@ impl Entra {
         done()
     }
 
-    fn delete_user(&mut self, id: &str, now: DateTime<Utc>) {
+    pub(super) fn delete_user(&mut self, id: &str, now: DateTime<Utc>) {
         if let Some(user) = self.users.remove(id) {
             self.deleted.insert(id.to_owned(), (user, now));
             self.unlink(id);
@@ -518,11 +555,15 @@ impl Entra {
             call,
             "users",
             || self.shown_users.iter().map(|(id, user)| self.shown(id, user, call.query)).collect(),
-            |event| match event {
-                Event::User(id, _) => Some(match self.users.get(id) {
-                    Some(user) => self.shown(id, user, call.query),
-                    None => value!({ "id": id, "@removed": { "reason": "deleted" } }),
-                }),
+            |event, select| match event {
+                Event::User(id, _, fields) => match self.users.get(id) {
+                    Some(user) => {
+                        let told = select.split(',').any(|it| fields.contains(it));
+                        let query = [("$select".to_owned(), select.to_owned())].into();
+                        (told || select.is_empty()).then(|| self.shown(id, user, &query))
+                    }
+                    None => Some(value!({ "id": id, "@removed": { "reason": "deleted" } })),
+                },
                 Event::Member(..) => None,
             },
         )
@@ -534,11 +575,13 @@ impl Entra {
         call: &Call<'_>,
         what: &str,
         all: impl FnOnce() -> Vec<Value>,
-        row: impl Fn(&Event) -> Option<Value>,
+        row: impl Fn(&Event, &str) -> Option<Value>,
     ) -> Response {
         let end = self.log_start + self.log.len();
-        let answer = |rows: Vec<Value>| {
-            let token = format!("{end}.{}", call.now.timestamp());
+        // The token remembers what was selected.
+        let asked = call.query.get("$select").map(|it| it.replace(' ', "")).unwrap_or_default();
+        let answer = |rows: Vec<Value>, select: &str| {
+            let token = format!("{end}.{}.{}", call.now.timestamp(), encode(select));
             let link = format!("{}/v1.0/{what}/delta()?$deltatoken={token}", call.host);
             json(
                 200,
@@ -554,18 +597,20 @@ impl Entra {
             )
         };
         match call.query.get("$deltatoken").map(String::as_str) {
-            Some("latest") => answer(Vec::new()),
-            None => answer(all()),
+            Some("latest") => answer(Vec::new(), &asked),
+            None => answer(all(), &asked),
             Some(token) => {
-                let parts = token.split_once('.').and_then(|(from, at)| {
+                let parts = token.split_once('.').and_then(|(from, rest)| {
+                    let (at, select) = rest.split_once('.')?;
                     let at = DateTime::<Utc>::from_timestamp(at.parse().ok()?, 0)?;
-                    Some((from.parse::<usize>().ok()?, at))
+                    Some((from.parse::<usize>().ok()?, at, select))
                 });
-                let Some((from, at)) = parts else { return lost() };
+                let Some((from, at, select)) = parts else { return lost() };
                 if at + TimeDelta::days(7) < call.now || from > end || from < self.log_start {
                     return lost();
                 }
-                answer(self.log.iter().skip(from - self.log_start).filter_map(row).collect())
+                let log = self.log.iter().skip(from - self.log_start);
+                answer(log.filter_map(|it| row(it, select)).collect(), select)
             }
         }
     }

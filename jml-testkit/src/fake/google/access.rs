@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::Method;
 use serde_json::{Value, json as value};
 
-use super::{Google, Group, Request, Response, done, error, json, missing, nothing, query};
+use super::{
+    Assignment, Google, Group, Request, Response, done, error, json, missing, nothing, query,
+};
 
 impl Google {
     fn shown_group(id: &str, group: &Group) -> Value {
@@ -56,7 +58,8 @@ impl Google {
     }
 
     /// Writes down that somebody got or lost a role.
-    fn role_changed(&mut self, name: &str, (role, user): &(String, String), now: DateTime<Utc>) {
+    fn role_changed(&mut self, name: &str, of: &Assignment, now: DateTime<Utc>) {
+        let (role, user) = (&of.role, &of.user);
         let user = self.users.get(user).map(|it| it.email().to_owned()).unwrap_or_default();
         let role = self.roles.get(role).cloned().unwrap_or_default();
         let named = [("ROLE_NAME", role.as_str()), ("USER_EMAIL", user.as_str())];
@@ -177,9 +180,15 @@ impl Google {
         body: &Value,
         now: DateTime<Utc>,
     ) -> Response {
-        let shown = |id: &str, (role, user): &(String, String)| {
-            value!({ "kind": "admin#directory#roleAssignment", "etag": "\"e\"", "roleAssignmentId": id,
-                     "roleId": role, "assignedTo": user, "assigneeType": "user", "scopeType": "CUSTOMER" })
+        let shown = |id: &str, it: &Assignment| {
+            let mut shown = value!({
+                "kind": "admin#directory#roleAssignment", "etag": "\"e\"", "roleAssignmentId": id,
+                "roleId": it.role, "assignedTo": it.user, "assigneeType": "user", "scopeType": "CUSTOMER" });
+            if let (Some(unit), Some(shown)) = (&it.unit, shown.as_object_mut()) {
+                shown.insert("scopeType".into(), "ORG_UNIT".into());
+                shown.insert("orgUnitId".into(), unit.as_str().into());
+            }
+            shown
         };
         match (request.method(), rest) {
             (&Method::GET, ["roles"]) => {
@@ -199,9 +208,9 @@ impl Google {
                         None => return missing("userKey"),
                     },
                 };
-                let rows = self.assignments.iter().filter(|(_, (role, assigned))| {
-                    user.as_ref().is_none_or(|it| it == assigned)
-                        && query.get("roleId").is_none_or(|it| it == role)
+                let rows = self.assignments.iter().filter(|(_, of)| {
+                    user.as_ref().is_none_or(|it| *it == of.user)
+                        && query.get("roleId").is_none_or(|it| *it == of.role)
                 });
                 let rows = rows.map(|(id, it)| (id.clone(), shown(id, it))).collect();
                 self.page(request, ("admin#directory#roleAssignments", "items"), rows, (100, 200))
@@ -215,7 +224,12 @@ impl Google {
                 if !self.users.contains_key(user) {
                     return missing("assignedTo");
                 }
-                let made = (role, user.to_owned());
+                let unit = body["orgUnitId"].as_str().map(str::to_owned);
+                match (body["scopeType"].as_str(), &unit) {
+                    (None | Some("CUSTOMER"), None) | (Some("ORG_UNIT"), Some(_)) => {}
+                    _ => return error(400, "invalid", "Invalid Input: scopeType"),
+                }
+                let made = Assignment { role, user: user.to_owned(), unit };
                 if self.assignments.values().any(|it| *it == made) {
                     return error(409, "duplicate", "Entity already exists.");
                 }
@@ -259,6 +273,11 @@ impl Google {
             _ => None,
         };
         let key = ((*product).to_owned(), (*sku).to_owned());
+        let young = user
+            .as_ref()
+            .and_then(|id| self.users.get(id))
+            .is_some_and(|it| it.created + TimeDelta::milliseconds(self.quirks.creation_ms) > now);
+        let meanwhile = self.quirks.licensed_meanwhile && *request.method() == Method::POST;
         let Some(known) = self.skus.get_mut(&key) else {
             return error(404, "notFound", "Product and SKU combination does not exist.");
         };
@@ -285,6 +304,12 @@ impl Google {
             },
             (&Method::POST, ["user"]) => {
                 let Some(id) = user else { return error(404, "notFound", "User not found.") };
+                if young {
+                    return error(412, "conditionNotMet", "User creation is not complete.");
+                }
+                if meanwhile {
+                    known.users.insert(id.clone());
+                }
                 if known.users.contains(&id) {
                     let text = "User already has a license for the specified product and SKU";
                     return error(412, "conditionNotMet", text);

@@ -8,13 +8,17 @@
 //!   mailbox's own user.
 //! - Throttling is 403 with a reason, and there is no `Retry-After` ([`Quirks::throttle`]).
 //! - An empty list has no member for its rows; pages go on by `nextPageToken`; a page larger than the most
-//!   is refused.
+//!   is refused, and so is a token after some days ([`Quirks::page_token_ms`]).
 //! - `PUT` on a user changes what it names and replaces lists whole; a new address leaves the old one as an
 //!   alias; a deleted user is listed with `showDeleted` for 20 days, and 400 `Type not supported: userKey`
 //!   for everything else.
 //! - A user who was just made refuses changes ([`Quirks::creation_ms`]); with `resolveConflictAccount`, an
 //!   address of an unmanaged account answers 202 and makes nobody.
 //! - A suspended user refuses backup codes and Gmail calls.
+//! - An administrator role is assigned for the whole customer, or for a unit of it.
+//! - An address of another domain gets forwarded mail only once its owner confirmed it, and a delegate may have to
+//!   accept first ([`Quirks::delegates_wait`]).
+//! - A phone loses the account when it is online ([`Quirks::phones_offline`]).
 //! - A member twice is 409 `duplicate`; one who is nobody is 404, or 400 ([`Quirks::unknown_member_is_400`]).
 //! - Transfers of data run on after the answer ([`Quirks::transfer_ms`]).
 //! - ChromeOS devices are disabled and enabled by the batch, and the answer says of each what came of it. Only an
@@ -66,8 +70,8 @@ pub struct Google {
     pub groups: BTreeMap<String, Group>,
     /// Administrator roles by id.
     pub roles: BTreeMap<String, String>,
-    /// Role assignments by id: role, user.
-    pub assignments: BTreeMap<String, (String, String)>,
+    /// Role assignments by id.
+    pub assignments: BTreeMap<String, Assignment>,
     /// Licences by product and SKU.
     pub skus: BTreeMap<(String, String), Sku>,
     /// Mobile devices by resource id.
@@ -91,8 +95,9 @@ pub struct Google {
     tokens: Tokens,
     quirk: Option<Quirk>,
     next: u64,
-    /// For whom the request at hand is.
+    /// For whom the request at hand is, and when it came.
     actor: String,
+    now: DateTime<Utc>,
 }
 
 /// What can be switched.
@@ -121,6 +126,14 @@ pub struct Quirks {
     pub page_rows: Option<usize>,
     /// Whether a user of another company's domain is 403, and not 404.
     pub foreign_is_403: bool,
+    /// How long the token of a next page is taken.
+    pub page_token_ms: i64,
+    /// Whether phones are offline: they are told to wipe, and have not done it.
+    pub phones_offline: bool,
+    /// Whether a delegate has to accept first.
+    pub delegates_wait: bool,
+    /// Whether somebody else gives a licence just before a call does.
+    pub licensed_meanwhile: bool,
 }
 
 impl Default for Quirks {
@@ -137,6 +150,10 @@ impl Default for Quirks {
             audit_stray_ms: 0,
             page_rows: None,
             foreign_is_403: false,
+            page_token_ms: 3 * 86_400_000,
+            phones_offline: false,
+            delegates_wait: false,
+            licensed_meanwhile: false,
         }
     }
 }
@@ -187,6 +204,20 @@ pub struct Mailbox {
     pub forward: Option<String>,
     /// Addresses of delegates.
     pub delegates: BTreeSet<String>,
+    /// Those of either that were not confirmed yet.
+    pub pending: BTreeSet<String>,
+}
+
+/// That somebody has an administrator role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Assignment {
+    /// The role.
+    pub role: String,
+    /// Who has it.
+    pub user: String,
+    /// The unit that it is restricted to; without it, it is for the whole customer.
+    pub unit: Option<String>,
 }
 
 /// A group.
@@ -219,7 +250,7 @@ pub struct Sku {
 pub struct Device {
     /// Addresses of those whose accounts are on it.
     pub emails: BTreeSet<String>,
-    /// `APPROVED`, `BLOCKED`, `ACCOUNT_WIPED`, `WIPED`.
+    /// `APPROVED`, `BLOCKED`, `ACCOUNT_WIPING`, `ACCOUNT_WIPED`, `WIPING`, `WIPED`.
     pub status: String,
 }
 
@@ -372,10 +403,15 @@ impl Google {
                 &["admin.directory.user", "admin.directory.user.readonly"]
             }
             ([_, _, _, "users", ..], false) => &["admin.directory.user"],
+            // A group itself is not its members.
+            ([_, _, _, "groups", _], true) => {
+                &["admin.directory.group", "admin.directory.group.readonly"]
+            }
             ([_, _, _, "groups", _, ..], true) => &[
                 "admin.directory.group",
                 "admin.directory.group.readonly",
                 "admin.directory.group.member",
+                "admin.directory.group.member.readonly",
             ],
             ([_, _, _, "groups"], true) => {
                 &["admin.directory.group", "admin.directory.group.readonly"]
@@ -386,9 +422,11 @@ impl Google {
             ([_, _, _, "customer", _, "devices", what, ..], _) if what.starts_with("chromeos") => {
                 chromeos::scopes(reads)
             }
-            ([_, _, _, "customer", _, "devices", ..], true) => {
-                &["admin.directory.device.mobile", "admin.directory.device.mobile.readonly"]
-            }
+            ([_, _, _, "customer", _, "devices", ..], true) => &[
+                "admin.directory.device.mobile",
+                "admin.directory.device.mobile.readonly",
+                "admin.directory.device.mobile.action",
+            ],
             ([_, _, _, "customer", _, "devices", ..], false) => {
                 &["admin.directory.device.mobile", "admin.directory.device.mobile.action"]
             }
@@ -401,6 +439,12 @@ impl Google {
 
     /// For whom a request is, if it may be made.
     fn may(&mut self, request: &Request, now: DateTime<Utc>) -> Result<String, Box<Response>> {
+        if let Some((left, reason)) = &mut self.quirks.throttle
+            && *left > 0
+        {
+            *left -= 1;
+            return Err(Box::new(error(403, reason, "Quota exceeded for quota metric 'Queries'.")));
+        }
         if let Some(admin) = super::token::bearer(request).and_then(|it| self.static_tokens.get(it))
         {
             return Ok(admin.clone());
@@ -417,12 +461,6 @@ impl Google {
         if !request.uri().path().starts_with("/gmail/") && !self.admins.contains(&subject) {
             let text = "Not Authorized to access this resource/api";
             return Err(Box::new(error(403, "forbidden", text)));
-        }
-        if let Some((left, reason)) = &mut self.quirks.throttle
-            && *left > 0
-        {
-            *left -= 1;
-            return Err(Box::new(error(403, reason, "Quota exceeded for quota metric 'Queries'.")));
         }
         Ok(subject)
     }
@@ -471,6 +509,12 @@ impl Google {
         }
     }
 
+    /// Whether a token of an instant is taken now.
+    fn is_fresh(&self, at: &str) -> bool {
+        let at = at.parse::<i64>().unwrap_or_default();
+        self.now.timestamp_millis() <= at.saturating_add(self.quirks.page_token_ms)
+    }
+
     /// One page of a list; without rows, it has no member for them.
     fn page(
         &self,
@@ -490,13 +534,18 @@ impl Google {
         let after = token.map(|it| it.strip_prefix("https://evil.example/").unwrap_or(it));
         let after = match after.map(|it| it.strip_prefix("p.")) {
             None => None,
-            Some(Some(after)) => Some(after),
+            Some(Some(after)) => match after.rsplit_once('~') {
+                None => Some(after),
+                Some((after, at)) if self.is_fresh(at) => Some(after),
+                Some(_) => return error(400, "invalid", "Invalid Input: page_token"),
+            },
             Some(None) => return error(400, "invalid", "Invalid Input: page_token"),
         };
         let mut left =
             rows.into_iter().filter(|(id, _)| after.is_none_or(|it| id.as_str() > it)).peekable();
         let fresh = after.is_none();
         let take = if fresh && self.quirk == Some(Quirk::EmptyFirstPage) { 0 } else { limit };
+        let now = self.now.timestamp_millis();
         let (mut last, mut page) = (String::new(), Vec::new());
         while page.len() < take
             && let Some((id, row)) = left.next()
@@ -512,12 +561,10 @@ impl Google {
         }
         if left.peek().is_some() {
             let next = match self.quirk {
-                Some(Quirk::RepeatedCursor) if !fresh => {
-                    format!("p.{}", after.unwrap_or_default())
-                }
+                Some(Quirk::RepeatedCursor) if !fresh => token.unwrap_or_default().to_owned(),
                 // A token is no link: whoever takes it for one would go there.
-                Some(Quirk::ForeignNextLink) => format!("https://evil.example/p.{last}"),
-                _ => format!("p.{last}"),
+                Some(Quirk::ForeignNextLink) => format!("https://evil.example/p.{last}~{now}"),
+                _ => format!("p.{last}~{now}"),
             };
             body.insert("nextPageToken".into(), next.into());
         }
@@ -528,6 +575,7 @@ impl Google {
 impl FakeApi for Google {
     fn handle(&mut self, request: &Request, now: DateTime<Utc>) -> Response {
         self.settle(now);
+        self.now = now;
         let token = request.uri().path() == "/token" && request.method() == Method::POST;
         let mut response = if token {
             self.token(request, now)

@@ -7,8 +7,14 @@ use http::Method;
 use serde_json::{Value, json as value};
 
 use super::{
-    Device, Google, Request, Response, Transfer, done, error, json, missing, nothing, query, time,
+    Device, Google, Mailbox, Request, Response, Transfer, done, error, json, missing, nothing,
+    query, time,
 };
+
+/// Whether an address of a mailbox was confirmed.
+fn consent(mailbox: &Mailbox, email: &str) -> &'static str {
+    if mailbox.pending.contains(email) { "pending" } else { "accepted" }
+}
 
 impl Google {
     pub(super) fn route_devices(
@@ -49,20 +55,22 @@ impl Google {
                     }
                     (&Method::POST, ["action"]) => {
                         let status = match body["action"].as_str().unwrap_or_default() {
-                            "admin_account_wipe" => "ACCOUNT_WIPED",
-                            "admin_remote_wipe" => "WIPED",
+                            "admin_account_wipe" => "ACCOUNT_WIPING",
+                            "admin_remote_wipe" => "WIPING",
                             "approve" => "APPROVED",
                             "block" => "BLOCKED",
                             _ => return error(400, "invalid", "Invalid Input: action"),
                         };
                         status.clone_into(&mut device.status);
                         let name = match status {
-                            "ACCOUNT_WIPED" => "MOBILE_ACCOUNT_WIPE",
-                            "WIPED" => "MOBILE_DEVICE_WIPE",
+                            "ACCOUNT_WIPING" => "MOBILE_ACCOUNT_WIPE",
+                            "WIPING" => "MOBILE_DEVICE_WIPE",
                             "APPROVED" => "MOBILE_DEVICE_APPROVE",
                             _ => "MOBILE_DEVICE_BLOCK",
                         };
-                        for email in device.emails.clone() {
+                        let emails = device.emails.clone();
+                        self.settle(now);
+                        for email in emails {
                             let named = [("DEVICE_ID", *id), ("USER_EMAIL", email.as_str())];
                             self.happened("MOBILE_SETTINGS", name, &named, now);
                         }
@@ -78,6 +86,13 @@ impl Google {
     /// What went on meanwhile: transfers end, and whoever was deleted 20 days ago is gone.
     pub fn settle(&mut self, now: DateTime<Utc>) {
         self.deleted.retain(|_, (_, at)| *at + TimeDelta::days(20) > now);
+        for device in self.devices.values_mut().filter(|_| !self.quirks.phones_offline) {
+            match device.status.as_str() {
+                "ACCOUNT_WIPING" => "ACCOUNT_WIPED".clone_into(&mut device.status),
+                "WIPING" => "WIPED".clone_into(&mut device.status),
+                _ => {}
+            }
+        }
         let lasts = TimeDelta::milliseconds(self.quirks.transfer_ms);
         for transfer in self.transfers.values_mut() {
             if transfer.status != "inProgress" || transfer.requested + lasts > now {
@@ -193,6 +208,13 @@ impl Google {
         }
         let emails: Vec<String> =
             self.users.values().filter(|it| it.is_live()).map(|it| it.email().to_owned()).collect();
+        // Those of the company, with the sign before each.
+        let domains: Vec<String> = self
+            .admins
+            .iter()
+            .filter_map(|it| it.rsplit_once('@').map(|(_, domain)| format!("@{domain}")))
+            .collect();
+        let wait = self.quirks.delegates_wait;
         let user = self.user_id(subject).and_then(|id| self.users.get_mut(&id));
         let live = user.filter(|it| it.is_live());
         let Some(mailbox) = live.and_then(|it| it.mailbox.as_mut()) else {
@@ -237,7 +259,7 @@ impl Google {
                     mailbox.forward = None;
                     return json(200, &value!({ "enabled": false }));
                 }
-                if !mailbox.addresses.contains(&to) {
+                if !mailbox.addresses.contains(&to) || mailbox.pending.contains(&to) {
                     return error(400, "failedPrecondition", "Unrecognized forwarding address");
                 }
                 mailbox.forward = Some(to);
@@ -247,7 +269,7 @@ impl Google {
                 let all = mailbox
                     .addresses
                     .iter()
-                    .map(|it| value!({ "forwardingEmail": it, "verificationStatus": "accepted" }));
+                    .map(|it| value!({ "forwardingEmail": it, "verificationStatus": consent(mailbox, it) }));
                 json(200, &value!({ "forwardingAddresses": all.collect::<Value>() }))
             }
             (&Method::POST, ["forwardingAddresses"]) => {
@@ -255,13 +277,19 @@ impl Google {
                 if !mailbox.addresses.insert(to.clone()) {
                     return error(409, "duplicate", "Forwarding address already exists");
                 }
-                json(200, &value!({ "forwardingEmail": to, "verificationStatus": "accepted" }))
+                if !domains.iter().any(|it| to.ends_with(it.as_str())) {
+                    mailbox.pending.insert(to.clone());
+                }
+                json(
+                    200,
+                    &value!({ "forwardingEmail": to, "verificationStatus": consent(mailbox, &to) }),
+                )
             }
             (&Method::GET, ["delegates"]) => {
                 let all = mailbox
                     .delegates
                     .iter()
-                    .map(|it| value!({ "delegateEmail": it, "verificationStatus": "accepted" }));
+                    .map(|it| value!({ "delegateEmail": it, "verificationStatus": consent(mailbox, it) }));
                 let all: Vec<Value> = all.collect();
                 json(200, &if all.is_empty() { value!({}) } else { value!({ "delegates": all }) })
             }
@@ -273,8 +301,21 @@ impl Google {
                 if !mailbox.delegates.insert(to.clone()) {
                     return error(409, "alreadyExists", "Delegate already exists");
                 }
-                json(200, &value!({ "delegateEmail": to, "verificationStatus": "accepted" }))
+                if wait {
+                    mailbox.pending.insert(to.clone());
+                }
+                json(
+                    200,
+                    &value!({ "delegateEmail": to, "verificationStatus": consent(mailbox, &to) }),
+                )
             }
+            (&Method::GET, ["delegates", email]) => match mailbox.delegates.get(*email) {
+                Some(it) => json(
+                    200,
+                    &value!({ "delegateEmail": it, "verificationStatus": consent(mailbox, it) }),
+                ),
+                None => missing("delegateEmail"),
+            },
             (&Method::DELETE, ["delegates", email]) => {
                 if mailbox.delegates.remove(*email) {
                     done()

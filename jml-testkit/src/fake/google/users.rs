@@ -358,7 +358,7 @@ impl Google {
         for sku in self.skus.values_mut() {
             sku.users.remove(id);
         }
-        self.assignments.retain(|_, (_, assigned)| assigned != id);
+        self.assignments.retain(|_, it| it.user != id);
         // What was not handed over is lost.
         user.files.clear();
         self.happened_to("DELETE_USER", user.email(), now);

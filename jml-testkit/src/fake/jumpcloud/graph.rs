@@ -126,7 +126,8 @@ impl JumpCloud {
             },
         };
         let rows = self.groups.iter().map(|(id, it)| it.shown(id)).filter(|row| {
-            filter.as_ref().is_none_or(|(name, value)| row[name.as_str()] == value.as_str())
+            let all = filter.as_ref().filter(|_| !self.quirks.ignores_filters);
+            all.is_none_or(|(name, value)| row[name.as_str()] == value.as_str())
         });
         let rows = rows.collect();
         self.array(request, rows)
@@ -216,7 +217,10 @@ impl JumpCloud {
         if !moved {
             return match op {
                 "add" => error(409, "ALREADY_EXISTS", "Already Exists"),
-                _ => nothing(),
+                _ => match self.quirks.absent_edge {
+                    404 => nothing(),
+                    status => error(status, "FAILED_PRECONDITION", "there is no such edge"),
+                },
             };
         }
         let id = self.id(0x64);

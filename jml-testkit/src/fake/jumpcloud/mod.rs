@@ -16,8 +16,8 @@
 //! - `X-Search_after` of Directory Insights is always there; what is older than 90 days is silently gone.
 //! - Too much traffic ends in a 403 that is no JSON ([`Quirks::blocked`]).
 //!
-//! Not documented, and made so here: the status for a name that is taken ([`Quirks::duplicate`]), 404 for a
-//! membership that is not there, 400 for an id that is none.
+//! Not documented, and made so here: the status for a name that is taken ([`Quirks::duplicate`]), that for
+//! an edge that is not there ([`Quirks::absent_edge`]), 400 for an id that is none.
 
 mod graph;
 mod insights;
@@ -82,6 +82,10 @@ pub struct Quirks {
     pub insights_lag_ms: i64,
     /// Every answer is the 403 of whoever sent too much.
     pub blocked: bool,
+    /// The status for an edge that is not there: 404, 409 or 400.
+    pub absent_edge: u16,
+    /// v2 shows everything, whatever filter it is given.
+    pub ignores_filters: bool,
 }
 
 impl Default for Quirks {
@@ -94,6 +98,8 @@ impl Default for Quirks {
             unified_mfa: false,
             insights_lag_ms: 0,
             blocked: false,
+            absent_edge: 404,
+            ignores_filters: false,
         }
     }
 }

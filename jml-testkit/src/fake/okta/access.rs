@@ -10,7 +10,7 @@ use super::{
 use crate::fake::filter::Filter;
 
 /// Administrator roles.
-pub(super) const ROLES: [&str; 11] = [
+pub(super) const ROLES: [&str; 12] = [
     "ACCESS_CERTIFICATIONS_ADMIN",
     "ACCESS_REQUESTS_ADMIN",
     "API_ACCESS_MANAGEMENT_ADMIN",
@@ -22,6 +22,7 @@ pub(super) const ROLES: [&str; 11] = [
     "REPORT_ADMIN",
     "SUPER_ADMIN",
     "USER_ADMIN",
+    "WORKFLOWS_ADMIN",
 ];
 
 impl Okta {
@@ -68,6 +69,23 @@ impl Okta {
                 let admins: Vec<Value> = admins.map(|(id, _)| value!({ "id": id })).collect();
                 json(200, &value!({ "value": admins, "_links": {} }))
             }
+            ["iam", "roles", rest @ ..] if request.method() == Method::GET => {
+                let shown = |(id, label): (&String, &String)| {
+                    value!({ "id": id, "label": label, "description": label, "created": time(now),
+                             "lastUpdated": time(now) })
+                };
+                match rest {
+                    [] => {
+                        let roles: Vec<Value> = self.custom_roles.iter().map(shown).collect();
+                        json(200, &value!({ "roles": roles, "_links": {} }))
+                    }
+                    [id] => match self.custom_roles.get_key_value(*id) {
+                        Some(role) => json(200, &shown(role)),
+                        None => missing(id, "CustomRole"),
+                    },
+                    _ => nothing(),
+                }
+            }
             _ => nothing(),
         }
     }
@@ -76,13 +94,14 @@ impl Okta {
         let shown = |id: &str| {
             let rule = self.rules.get(id)?;
             let (name, wanted) = &rule.when;
+            let plain = || format!("user.{name}==\"{wanted}\"");
+            let condition = rule.written.clone().unwrap_or_else(plain);
             Some(value!({
                 "id": id, "type": "group_rule", "status": "ACTIVE", "name": rule.name, "created": time(now),
                 "lastUpdated": time(now),
                 "conditions": {
                     "people": { "users": { "exclude": rule.exclude }, "groups": { "exclude": [] } },
-                    "expression": { "type": "urn:okta:expression:1.0",
-                                    "value": format!("user.{name}==\"{wanted}\"") },
+                    "expression": { "type": "urn:okta:expression:1.0", "value": condition },
                 },
                 "actions": { "assignUserToGroups": { "groupIds": [rule.group] } },
             }))
@@ -227,6 +246,7 @@ impl Okta {
                 let mut shown = Self::shown_app(id, app, now);
                 if let Some(user) = &of {
                     let scope = self.has_app(id, user)?;
+                    let expand = expand && !self.quirks.bare_apps;
                     if expand && let Some(shown) = shown.as_object_mut() {
                         let user = Self::shown_assignment(user, scope, now);
                         shown.insert("_embedded".into(), value!({ "user": user }));

@@ -9,6 +9,9 @@
 //! - Membership calls answer 204 whether or not something changed. Members of an `APP_GROUP` or of the
 //!   built-in group are refused. A group rule puts its people back at once.
 //! - Lifecycle calls in the wrong state are 403, and not success.
+//! - Deprovisioning is asynchronous where [`Quirks::slow_lifecycle`] is on: the user is what they were until
+//!   then, and `transitioningToStatus` says where it goes. Nothing else can be asked for meanwhile.
+//! - Roles come one by one or with a group (`assignmentType`); all custom ones are of the type `CUSTOM`.
 //! - Sessions end without their tokens unless `oauthTokens=true`; factors cannot be reset on a
 //!   deprovisioned user.
 //! - Every answer says what is left of the limit, by `X-Rate-Limit-*` in epoch seconds; there is no
@@ -52,6 +55,8 @@ pub struct Okta {
     pub rules: BTreeMap<String, Rule>,
     /// Applications by id.
     pub apps: BTreeMap<String, App>,
+    /// Labels of custom administrator roles by id.
+    pub custom_roles: BTreeMap<String, String>,
     /// Devices by id.
     pub devices: BTreeMap<String, Device>,
     /// The system log, oldest first. Forget it by clearing it and raising [`log_start`](Self::log_start).
@@ -74,6 +79,33 @@ pub struct Quirks {
     pub search_lag_ms: i64,
     /// `activate` and `deactivate` go on after the answer, until somebody looks for the third time.
     pub slow_lifecycle: bool,
+    /// This below a user is answered with 404 `E0000007`, although the user is there: `groups`, `roles`,
+    /// `devices`.
+    pub missing_below: Option<&'static str>,
+    /// Applications come without how the user has them, whatever `expand` asks for.
+    pub bare_apps: bool,
+    /// How far Okta's clock is behind ours. The log is by it, and shows nothing before its `since`.
+    pub clock_behind_ms: i64,
+}
+
+/// An assignment of an administrator role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Role {
+    /// `HELP_DESK_ADMIN`, ...; `CUSTOM` for a custom one.
+    pub kind: String,
+    /// The custom role, if it is one.
+    pub custom: Option<String>,
+    /// Whether it comes with a group.
+    pub by_group: bool,
+}
+
+impl Role {
+    /// A standard role that was given to one user.
+    #[must_use]
+    pub fn standard(kind: &str) -> Self {
+        Self { kind: kind.to_owned(), custom: None, by_group: false }
+    }
 }
 
 /// An API token.
@@ -101,12 +133,12 @@ pub struct User {
     pub sessions: u32,
     /// Clients with refresh tokens, and how many each.
     pub clients: BTreeMap<String, u32>,
-    /// Consents.
-    pub grants: u32,
+    /// Clients with consents, and how many each.
+    pub grants: BTreeMap<String, u32>,
     /// Enrolled factors: id and type.
     pub factors: BTreeMap<String, String>,
-    /// Administrator roles: assignment and type.
-    pub roles: BTreeMap<String, String>,
+    /// Administrator roles by assignment.
+    pub roles: BTreeMap<String, Role>,
     /// When it was made.
     pub created: DateTime<Utc>,
     /// When it was last changed.
@@ -137,6 +169,8 @@ pub struct Rule {
     pub when: (String, String),
     /// Whom it leaves alone.
     pub exclude: BTreeSet<String>,
+    /// How the condition is written, if not as a comparison of `when`. It is shown and not understood.
+    pub written: Option<String>,
 }
 
 /// An application.
@@ -214,7 +248,7 @@ impl Okta {
             profile,
             sessions: 0,
             clients: BTreeMap::new(),
-            grants: 0,
+            grants: BTreeMap::new(),
             factors: BTreeMap::new(),
             roles: BTreeMap::new(),
             created: now,
@@ -234,7 +268,8 @@ impl Okta {
     /// Writes into the system log.
     pub fn happened(&mut self, what: &str, user: &str, now: DateTime<Utc>) {
         let (event_type, user) = (what.to_owned(), user.to_owned());
-        self.log.push(LogEvent { published: now, event_type, user });
+        let published = now - TimeDelta::milliseconds(self.quirks.clock_behind_ms);
+        self.log.push(LogEvent { published, event_type, user });
     }
 
     /// Puts whoever a rule is for into its group.

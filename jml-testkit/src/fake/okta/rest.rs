@@ -114,23 +114,33 @@ impl Okta {
             Some(_) => return error(400, "E0000001", "Api validation failed: limit"),
         };
         let end = self.log_start + self.log.len();
-        let from = if let Some(after) = query.get("after") {
-            match after.strip_prefix("e.").and_then(|it| it.parse::<usize>().ok()) {
-                Some(at) if at >= self.log_start && at <= end => at,
+        // A place, and the instant before which nothing is shown.
+        let (from, since) = if let Some(after) = query.get("after") {
+            let parts = after.strip_prefix("e.").and_then(|it| it.split_once('.'));
+            let parts = parts
+                .and_then(|(at, since)| Some((at.parse::<usize>().ok()?, since.parse().ok()?)));
+            match parts {
+                Some((at, since)) if at >= self.log_start && at <= end => (at, since),
                 _ => return error(400, "E0000031", "Invalid search criteria."),
             }
         } else {
             let since = query.get("since").map(|it| it.parse::<DateTime<Utc>>());
             match since {
                 Some(Err(_)) => return error(400, "E0000001", "Api validation failed: since"),
-                Some(Ok(since)) => {
-                    self.log_start + self.log.iter().take_while(|it| it.published < since).count()
-                }
-                None => self.log_start,
+                Some(Ok(since)) => (self.log_start, since.timestamp_millis()),
+                None => (self.log_start, 0),
             }
         };
-        let events = self.log.iter().enumerate().skip(from - self.log_start).take(limit);
+        let shown = |it: &&super::LogEvent| it.published.timestamp_millis() >= since;
+        let events = self.log.iter().enumerate().skip(from - self.log_start);
+        let events: Vec<_> = events.filter(|(_, it)| shown(it)).take(limit).collect();
+        let full = events.len() == limit;
+        let reached = match events.last() {
+            Some((last, _)) if full => self.log_start + last + 1,
+            _ => end,
+        };
         let rows: Vec<Value> = events
+            .into_iter()
             .map(|(number, event)| {
                 value!({
                     "uuid": format!("{:08x}-0000-11f0-8000-000000000000", self.log_start + number),
@@ -144,11 +154,10 @@ impl Okta {
                 })
             })
             .collect();
-        let reached = from + rows.len();
         let mut response = json(200, &Value::Array(rows));
         let host = origin(request);
         link(&mut response, &format!("{host}{}", request.uri()), "self");
-        let mut pairs = vec![format!("after=e.{reached}"), format!("limit={limit}")];
+        let mut pairs = vec![format!("after=e.{reached}.{since}"), format!("limit={limit}")];
         for name in ["filter", "sortOrder"] {
             if let Some(value) = query.get(name) {
                 pairs.push(format!("{name}={}", encode(value)));

@@ -1,13 +1,14 @@
 //! Users and their lifecycle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::Method;
 use serde_json::{Value, json as value};
 
 use super::{
-    Okta, Request, Response, User, caused, done, error, json, missing, nothing, origin, query, time,
+    Okta, Request, Response, Role, User, caused, done, error, json, missing, nothing, origin,
+    query, time,
 };
 use crate::fake::filter::Filter;
 use crate::fake::respond;
@@ -55,6 +56,12 @@ impl Okta {
         let Some(id) = self.find(name) else { return missing(name, "User") };
         self.settle(&id);
         let host = origin(request);
+        if *method == Method::GET
+            && rest.len() == 1
+            && rest.first().copied() == self.quirks.missing_below
+        {
+            return missing(&id, "User");
+        }
         let Some(user) = self.users.get_mut(&id) else { return missing(name, "User") };
         match (method, rest) {
             (&Method::GET, []) => {
@@ -112,8 +119,11 @@ impl Okta {
                 }
             }
             (&Method::GET, ["clients"]) => {
+                // Those with tokens, and those with consents only.
+                let clients: BTreeSet<&String> =
+                    user.clients.keys().chain(user.grants.keys()).collect();
                 let clients =
-                    user.clients.keys().map(|id| value!({ "client_id": id, "client_name": id }));
+                    clients.iter().map(|id| value!({ "client_id": id, "client_name": id }));
                 json(200, &clients.collect())
             }
             (&Method::GET, ["clients", client, "tokens"]) => {
@@ -130,19 +140,16 @@ impl Okta {
                 done()
             }
             (&Method::GET, ["grants"]) => {
-                let grants = (0..user.grants)
+                let grants = (0..user.grants.values().sum())
                     .map(|n| value!({ "id": format!("oag{n:017}"), "status": "ACTIVE" }));
                 json(200, &grants.collect())
             }
             (&Method::DELETE, ["grants"]) => {
-                user.grants = 0;
+                user.grants.clear();
                 done()
             }
             (&Method::GET, ["roles"]) => {
-                let roles = user.roles.iter().map(|(id, kind)| {
-                    value!({ "id": id, "type": kind, "label": kind, "status": "ACTIVE",
-                             "assignmentType": "USER", "created": time(now), "lastUpdated": time(now) })
-                });
+                let roles = user.roles.iter().map(|(id, it)| Self::shown_role(id, it, now));
                 json(200, &roles.collect())
             }
             (&Method::POST, ["roles"]) => {
@@ -152,25 +159,27 @@ impl Okta {
                 if !super::access::ROLES.contains(&kind) {
                     return error(400, "E0000001", "Api validation failed: type");
                 }
-                if user.roles.values().any(|it| it == kind) {
+                if user.roles.values().any(|it| it.kind == kind) {
                     let text = "The role specified is already assigned to the user.";
                     return error(409, "E0000090", text);
                 }
-                let assignment = self.id("ra1");
+                let (assignment, role) = (self.id("ra1"), Role::standard(kind));
                 if let Some(user) = self.users.get_mut(&id) {
-                    user.roles.insert(assignment.clone(), kind.to_owned());
+                    user.roles.insert(assignment.clone(), role.clone());
                     user.updated = now;
                 }
                 self.happened("user.account.privilege.grant", &id, now);
-                json(
-                    201,
-                    &value!({ "id": assignment, "type": kind, "label": kind, "status": "ACTIVE",
-                                    "assignmentType": "USER", "created": time(now), "lastUpdated": time(now) }),
-                )
+                json(201, &Self::shown_role(&assignment, &role, now))
             }
-            (&Method::DELETE, ["roles", assignment]) => match user.roles.remove(*assignment) {
+            (&Method::DELETE, ["roles", assignment]) => match user.roles.get(*assignment) {
                 None => missing(assignment, "RoleAssignment"),
+                Some(role) if role.by_group => error(
+                    403,
+                    "E0000006",
+                    "You do not have permission to perform the requested action",
+                ),
                 Some(_) => {
+                    user.roles.remove(*assignment);
                     self.happened("user.account.privilege.revoke", &id, now);
                     done()
                 }
@@ -185,6 +194,17 @@ impl Okta {
             }
             _ => nothing(),
         }
+    }
+
+    fn shown_role(id: &str, role: &Role, now: DateTime<Utc>) -> Value {
+        let given = if role.by_group { "GROUP" } else { "USER" };
+        let mut shown = value!({ "id": id, "type": role.kind, "label": role.kind, "status": "ACTIVE",
+                                 "assignmentType": given, "created": time(now), "lastUpdated": time(now) });
+        if let Some(custom) = &role.custom {
+            shown["role"] = custom.as_str().into();
+            shown["resource-set"] = "iam0000000000000000a".into();
+        }
+        shown
     }
 
     /// A lifecycle change that goes on goes on a little with each look.
@@ -353,8 +373,12 @@ impl Okta {
     }
 
     fn delete_user(&mut self, id: &str, now: DateTime<Utc>) -> Response {
-        let active = self.users.get(id).is_some_and(|user| user.status != "DEPROVISIONED");
-        if active {
+        let user = self.users.get(id);
+        // It is being deactivated, and nothing more comes of it.
+        if user.is_some_and(|user| user.transition.is_some()) {
+            return done();
+        }
+        if user.is_some_and(|user| user.status != "DEPROVISIONED") {
             self.deactivate(id, now);
             return done();
         }

@@ -3,7 +3,7 @@
 //!
 //! What real servers do otherwise is a switch ([`Quirks`]): which of the two ways of taking a member out of
 //! a group they understand, whether PATCH answers with the resource, whether `active` is a text, whether
-//! deleting only deactivates.
+//! deleting only deactivates, whether filters are looked at, how much a listing says of what it leaves out.
 #![expect(clippy::indexing_slicing, reason = "a JSON value has null for what it has not")]
 
 mod patch;
@@ -63,6 +63,19 @@ pub enum Removal {
     Value,
 }
 
+/// What becomes of filters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "yes, no, and not even looked at")]
+pub enum Filters {
+    /// They are understood.
+    #[default]
+    Understood,
+    /// They are said to be, and not looked at: everybody matches.
+    Ignored,
+    /// They are refused, and not advertised.
+    Refused,
+}
+
 /// What can be switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, clippy::struct_excessive_bools, reason = "switches of a fake")]
@@ -89,6 +102,26 @@ pub struct Quirks {
     pub member_filters: bool,
     /// The most rows of a page.
     pub most: usize,
+    /// What becomes of filters, on users and groups.
+    pub filters: Filters,
+    /// Users show an empty list of groups, whatever they are in.
+    pub empty_groups: bool,
+    /// Listings say of how many they are.
+    pub totals: bool,
+    /// Pages by number after the first one are empty.
+    pub hollow: bool,
+    /// Cursors are advertised, and not looked at.
+    pub cursors_ignored: bool,
+    /// `/Bulk` is advertised, and is not there.
+    pub bulk_missing: bool,
+    /// The largest bulk request, in bytes.
+    pub bulk_bytes: usize,
+    /// Answers to bulk requests carry the names of their operations.
+    pub bulk_names: bool,
+    /// Answers to bulk requests come last operation first.
+    pub bulk_backwards: bool,
+    /// The server says whether it has PATCH.
+    pub says_patch: bool,
 }
 
 impl Default for Quirks {
@@ -105,6 +138,16 @@ impl Default for Quirks {
             etags: true,
             member_filters: true,
             most: 100,
+            filters: Filters::Understood,
+            empty_groups: false,
+            totals: true,
+            hollow: false,
+            cursors_ignored: false,
+            bulk_missing: false,
+            bulk_bytes: 1_048_576,
+            bulk_names: true,
+            bulk_backwards: false,
+            says_patch: true,
         }
     }
 }
@@ -241,7 +284,9 @@ impl Scim {
         body.insert("meta".into(), meta);
         if kind == Kind::User {
             body.remove("groups");
-            if self.quirks.users_show_groups {
+            if self.quirks.empty_groups {
+                body.insert("groups".into(), value!([]));
+            } else if self.quirks.users_show_groups {
                 let mine = self.groups.keys().filter(|group| self.members(group).contains(id));
                 let mine: Vec<Value> = mine
                     .map(|group| {
@@ -304,7 +349,9 @@ impl Scim {
                 });
                 self.list(&kinds, &asked.collect(), &host)
             }
-            ["Bulk"] if *method == Method::POST && self.quirks.bulk => {
+            ["Bulk"]
+                if *method == Method::POST && self.quirks.bulk && !self.quirks.bulk_missing =>
+            {
                 self.bulk(request, &body, now)
             }
             [kind] => {
@@ -344,8 +391,10 @@ impl Scim {
         let mut config = value!({
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
             "patch": on(self.quirks.patch),
-            "bulk": { "supported": self.quirks.bulk, "maxOperations": 100, "maxPayloadSize": 1_048_576 },
-            "filter": { "supported": true, "maxResults": self.quirks.most },
+            "bulk": { "supported": self.quirks.bulk, "maxOperations": 100,
+                      "maxPayloadSize": self.quirks.bulk_bytes },
+            "filter": { "supported": self.quirks.filters != Filters::Refused,
+                        "maxResults": self.quirks.most },
             "changePassword": on(false), "sort": on(true), "etag": on(self.quirks.etags),
             "authenticationSchemes": [{
                 "type": "oauthbearertoken", "name": "Bearer", "description": "A bearer token",
@@ -354,6 +403,11 @@ impl Scim {
             "meta": { "resourceType": "ServiceProviderConfig",
                       "location": format!("{host}/scim/v2/ServiceProviderConfig") },
         });
+        if !self.quirks.says_patch
+            && let Some(config) = config.as_object_mut()
+        {
+            config.remove("patch");
+        }
         if self.quirks.cursors {
             config["pagination"] = value!({
                 "cursor": true, "index": true, "defaultPaginationMethod": "index",
@@ -371,6 +425,10 @@ impl Scim {
     ) -> Result<Response, Wrong> {
         let filter = match asked.get("filter") {
             None => None,
+            Some(_) if self.quirks.filters == Filters::Ignored => None,
+            Some(text) if self.quirks.filters == Filters::Refused => {
+                return Err((400, "invalidFilter", format!("`{text}`: there are no filters")));
+            }
             Some(text)
                 if kinds == [Kind::Group]
                     && text.contains("members")
@@ -408,13 +466,13 @@ impl Scim {
         let total = rows.len();
         let count = number("count")?.unwrap_or(100).max(0);
         let count = usize::try_from(count).unwrap_or(0).min(self.quirks.most);
-        let by_cursor = asked.contains_key("cursor");
+        let by_cursor = asked.contains_key("cursor") && !self.quirks.cursors_ignored;
         if by_cursor && !self.quirks.cursors {
             return Err((400, "invalidValue", "cursors are not supported".to_owned()));
         }
         let start = number("startIndex")?.unwrap_or(1).max(1);
         let mut start = usize::try_from(start).unwrap_or(1) - 1;
-        if let Some(cursor) = asked.get("cursor").filter(|it| !it.is_empty()) {
+        if let Some(cursor) = asked.get("cursor").filter(|it| by_cursor && !it.is_empty()) {
             // A cursor is the last id that was given: deletions move nobody.
             let after = cursor.strip_prefix("c.");
             let after =
@@ -423,12 +481,18 @@ impl Scim {
         }
         let fresh = asked.get("cursor").is_none_or(String::is_empty);
         let empty = fresh && by_cursor && self.quirk == Some(Quirk::EmptyFirstPage);
-        let take = if empty { 0 } else { count };
+        let hollow = self.quirks.hollow && !by_cursor && start > 0;
+        let take = if empty || hollow { 0 } else { count };
         let last = rows.iter().skip(start).take(take).next_back().map(|(id, _)| (*id).clone());
         let reached = start + rows.iter().skip(start).take(take).count();
         let page: Vec<Value> = rows.into_iter().skip(start).take(take).map(|(_, it)| it).collect();
         let page: Vec<Value> = page.into_iter().map(|it| chosen(it, asked)).collect();
         let mut answer = listing(&page, total);
+        if !self.quirks.totals
+            && let Some(answer) = answer.as_object_mut()
+        {
+            answer.remove("totalResults");
+        }
         if by_cursor {
             if reached < total {
                 let next = match self.quirk {
@@ -559,8 +623,8 @@ impl Scim {
         now: DateTime<Utc>,
     ) -> Result<Response, Wrong> {
         let operations = body["Operations"].as_array().cloned().unwrap_or_default();
-        if operations.len() > 100 || request.body().len() > 1_048_576 {
-            return Err((413, "", "more than 100 operations, or than a mebibyte".to_owned()));
+        if operations.len() > 100 || request.body().len() > self.quirks.bulk_bytes {
+            return Err((413, "", "too many operations, or too many bytes".to_owned()));
         }
         let most = body["failOnErrors"].as_u64().unwrap_or(u64::MAX);
         let (mut failed, mut answers) = (0, Vec::new());
@@ -585,7 +649,7 @@ impl Scim {
             *inner.headers_mut() = request.headers().clone();
             let answer = self.route(&inner, now);
             let mut row = value!({ "method": text("method") });
-            if operation["bulkId"].is_string() {
+            if operation["bulkId"].is_string() && self.quirks.bulk_names {
                 row["bulkId"] = operation["bulkId"].clone();
             }
             match answer {
@@ -609,6 +673,9 @@ impl Scim {
                 }
             }
             answers.push(row);
+        }
+        if self.quirks.bulk_backwards {
+            answers.reverse();
         }
         let schema = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
         Ok(scim(200, &value!({ "schemas": [schema], "Operations": answers })))
