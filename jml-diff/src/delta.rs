@@ -431,7 +431,7 @@ impl<'a> Work<'a> {
             return;
         }
         let differs = |name: &AttributeName, value: &AttributeValue| {
-            state.attributes.get(name) != Some(value)
+            !state.attributes.get(name).is_some_and(|seen| value.is_shown_as(seen))
         };
         let set: BTreeMap<_, _> = wanted
             .attributes
@@ -531,9 +531,12 @@ impl<'a> Work<'a> {
             let alive = state.credentials.get(class).copied();
             let due = match alive {
                 Some(count) => count > 0,
-                // Not countable: once, together with the block of sign-in.
+                // Not countable: once, together with the block of sign-in, or with the bonds to devices, which
+                // go when that is done.
                 None => {
-                    state.status.can_sign_in()
+                    let bound = *class == CredentialClass::Devices
+                        && state.holdings.iter().any(|it| it.kind.as_str() == DEVICE);
+                    (state.status.can_sign_in() || bound)
                         && self.world.supports(&at.provider, Verb::RevokeCredentials(*class))
                 }
             };
@@ -610,6 +613,9 @@ impl<'a> Work<'a> {
         }
     }
 }
+
+/// The kind of entitlement that binds an account to a device.
+pub(crate) const DEVICE: &str = "system";
 
 /// How many people of one name get a number.
 const NUMBERS: u16 = 999;

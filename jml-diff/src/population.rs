@@ -8,7 +8,8 @@
 //! **One truth.** Access lines of *plain* people are found by numbers, by the terms of each entitlement that
 //! [`delta`] itself goes by (mode, assignability, last holder), and put into words by `delta`'s own code; what
 //! their accounts need is computed by `delta`'s own code when they are taken in. Everybody else is *odd* and goes
-//! through [`delta`] whole: who left or never started and still has an account, or whose facts do not add up; who
+//! through [`delta`] whole: who left or never started and still has an account, who is between two engagements and
+//! has one that can sign in, or whose facts do not add up; who
 //! has several accounts on a provider, a protected one, one that can be given nothing now, or one to be made;
 //! who has or wants something on a provider that could not be read to the end; whose access a review took away;
 //! who waits for anything but a grant; who holds or claims what neither the policy nor the world counts.
@@ -17,12 +18,8 @@
 
 mod answer;
 mod catalogue;
-mod deltas;
-mod edit;
 mod effects;
 pub mod flat;
-mod names;
-mod stamp;
 mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -369,9 +366,12 @@ fn hold(
 ) -> Option<()> {
     into.clear();
     for (at, state) in &plain.accounts {
+        // Both are in the order of their keys.
+        let mut granted = ledger.granted_on(at).peekable();
         for key in &state.holdings {
             let id = catalogue.number(&at.provider, key)?;
-            let ours = ledger.granted(at, key).is_some();
+            while granted.next_if(|granted| *granted < key).is_some() {}
+            let ours = granted.next_if_eq(&key).is_some();
             into.push(if ours { id | OURS } else { id });
         }
     }

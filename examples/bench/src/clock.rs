@@ -1,12 +1,6 @@
-//! The clock, and what is counted besides.
+//! The clock.
 
 use std::time::{Duration, Instant};
-
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-
-/// Counts what is allocated.
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 
 /// How long something took.
 #[derive(Clone, Copy, Default)]
@@ -17,7 +11,15 @@ pub(crate) struct Spent {
     pub(crate) cpu: Duration,
 }
 
-fn on_cpu() -> Duration {
+impl Spent {
+    /// The less of each.
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self { wall: self.wall.min(other.wall), cpu: self.cpu.min(other.cpu) }
+    }
+}
+
+/// How long the threads of this process were on a processor until now.
+pub(crate) fn on_cpu() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(now).unwrap_or_default()
 }
@@ -36,25 +38,7 @@ pub(crate) fn least(times: usize, mut work: impl FnMut()) -> Spent {
     for _ in 0..times.max(1) {
         let before = on_cpu();
         let (wall, ()) = time(&mut work);
-        let cpu = on_cpu().saturating_sub(before);
-        least = Spent { wall: least.wall.min(wall), cpu: least.cpu.min(cpu) };
+        least = least.min(Spent { wall, cpu: on_cpu().saturating_sub(before) });
     }
     least
-}
-
-/// Bytes that stay allocated after something, and what it gives.
-pub(crate) fn bytes<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let region = Region::new(ALLOCATOR);
-    let done = work();
-    let change = region.change();
-    let stay = change.bytes_allocated as isize - change.bytes_deallocated as isize;
-    (usize::try_from(stay).unwrap_or(0), done)
-}
-
-/// How often something allocates.
-pub(crate) fn allocations(work: impl FnOnce()) -> usize {
-    let region = Region::new(ALLOCATOR);
-    work();
-    let change = region.change();
-    change.allocations + change.reallocations
 }

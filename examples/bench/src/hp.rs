@@ -89,9 +89,18 @@ pub(crate) fn run(page: &mut Page, data: &Path) -> Result<()> {
     let mut files: Vec<_> = found.filter_map(|it| Some(it.ok()?.path())).collect();
     files.retain(|path| path.extension().is_some_and(|it| it == "upa"));
     files.sort();
-    page.line("Templates are mined roles; 8 % of the people take somebody else's. One thread.");
+    page.line("Templates are mined roles; 8 % of the people take somebody else's. One thread. A small set is walked over and");
+    page.line("over, so it is in the cache and its branches are known by heart: emea is 35 people many times, not many people.");
     page.line("");
-    page.table(&["set", "people", "held each", "ns a person", "bytes a person"]);
+    page.table(&[
+        "set",
+        "people",
+        "held each",
+        "walks",
+        "ns a person",
+        "on a processor",
+        "bytes a person",
+    ]);
     let mut over = Vec::new();
     let mut count = 0;
     for path in &files {
@@ -102,13 +111,16 @@ pub(crate) fn run(page: &mut Page, data: &Path) -> Result<()> {
         if Answer::of(&deltas) != merged(&all) {
             return Err(format!("{name}: rows and lists do not agree").into());
         }
-        let rounds = 2_000_000 / all.len().max(1);
-        let spent = least(rounds, || flat.diff_into(ONE, &mut deltas));
-        let ns = each(spent.wall, all.len());
+        // Many walks at a try: one of few people is shorter than a look at the clock.
+        let walks = 20_000 / all.len().max(1) + 1;
+        let spent = least(100, || (0..walks).for_each(|_| flat.diff_into(ONE, &mut deltas)));
+        let ns = each(spent.cpu, all.len() * walks);
         page.row(&[
             name.to_owned(),
             figure(all.len() as f64),
             figure(flat.pairs() as f64 / all.len() as f64),
+            figure((100 * walks) as f64),
+            figure(each(spent.wall, all.len() * walks)),
             figure(ns),
             figure(flat.bytes() as f64 / all.len() as f64),
         ]);
@@ -119,9 +131,12 @@ pub(crate) fn run(page: &mut Page, data: &Path) -> Result<()> {
     }
     page.line("");
     let text = if over.is_empty() {
-        format!("at most 50 ns a person on each of the {count} sets")
+        format!("at most 50 ns a person on each of the {count} sets, on a processor")
     } else {
-        format!("at most 50 ns a person on each of the {count} sets; above: {}", over.join(", "))
+        format!(
+            "at most 50 ns a person on each of the {count} sets, on a processor; above: {}",
+            over.join(", ")
+        )
     };
     page.bound(&text, over.is_empty());
     Ok(())

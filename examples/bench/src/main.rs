@@ -5,6 +5,9 @@
 //! cargo run --release -p jml-bench -- --walk PEOPLE
 //! ```
 //!
+//! Bytes and allocations are counted by `jml-bench-count`, a process of its own, so that nobody is timed with an
+//! allocator that counts.
+//!
 //! `--write` puts the page into `docs/performance.md`. Python is taken from `target/bench-venv` if that is there
 //! (`python3 -m venv target/bench-venv`, then `pip install -r examples/bench/requirements.txt`), else from the path;
 //! what it lacks is skipped and said. The exit code is 0 unless two of them disagree about the answer: bounds that
@@ -12,6 +15,8 @@
 #![expect(clippy::print_stderr, reason = "a program talks to its user")]
 
 mod clock;
+mod company;
+mod count;
 #[expect(dead_code, reason = "the replay example uses all of it")]
 #[path = "../../replay/file.rs"]
 mod file;
@@ -111,9 +116,10 @@ fn run(asked: &Asked) -> Result<(), Box<dyn Error>> {
     page.line("and put into words when asked for.");
     let world = World::new();
     let sizes: &[u32] = if asked.quick { &[10_000] } else { &[10_000, 100_000, 1_000_000] };
-    let times = if asked.quick { 3 } else { 9 };
+    let times = if asked.quick { 4 } else { 8 };
     let largest = ours::scaling(&mut page, &world, sizes, times)?;
     ours::edits(&mut page, largest)?;
+    ours::relative(&mut page, &world, asked.beside, times)?;
     peers::run(&mut page, &world, asked.beside, times, asked.python.as_deref())?;
     ours::ingest(&mut page, &world, asked.beside)?;
     hp::run(&mut page, &asked.data)?;

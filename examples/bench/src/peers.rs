@@ -9,18 +9,14 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::clock::{bytes, least};
+use crate::clock::least;
+use crate::company::{HashSet, HashTexts, Texts, TreeTexts, flat};
+use crate::count::count;
 use crate::ours::{Answer, measure};
 use crate::page::{Page, each, figure};
 use crate::world::{ENTITLEMENTS, Person, World};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-#[expect(
-    clippy::disallowed_types,
-    reason = "it is what is measured; nothing is read out in its order"
-)]
-type HashSet<T> = std::collections::HashSet<T>;
 
 /// A line of the table.
 struct Row {
@@ -51,25 +47,6 @@ struct Said {
     sum: u64,
 }
 
-/// Everybody as sets of text, for one kind of set.
-struct Texts<S> {
-    templates: Vec<S>,
-    people: Vec<(Vec<u32>, S, S)>,
-}
-
-impl<S: FromIterator<String>> Texts<S> {
-    fn new(world: &World, people: u32) -> Self {
-        let set = |ids: &[u32]| ids.iter().map(|id| World::name(*id)).collect::<S>();
-        let mut person = Person::default();
-        let one = |number| {
-            world.person(number, &mut person);
-            (person.templates.clone(), set(&person.own), set(&person.held))
-        };
-        let people = (0..people).map(one).collect();
-        Self { templates: world.templates.iter().map(|row| set(row)).collect(), people }
-    }
-}
-
 fn id(name: &str) -> u32 {
     name.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(ENTITLEMENTS)
 }
@@ -86,10 +63,11 @@ fn sum<'t>(all: impl Iterator<Item = (Vec<&'t str>, Vec<&'t str>, usize)>) -> An
 }
 
 macro_rules! naive {
-    ($name:ident, $set:ident) => {
+    ($name:ident, $set:ident, $texts:ident, $counted:literal) => {
         /// As one writes it first: the union is a set of texts of its own.
-        fn $name(world: &World, people: u32, times: usize, peer: &str) -> Row {
-            let (stay, texts) = bytes(|| Texts::<$set<String>>::new(world, people));
+        fn $name(world: &World, people: u32, times: usize, peer: &str) -> Result<Row> {
+            let bytes = Some(count($counted, people)?.bytes);
+            let texts = $texts::new(world, people);
             let mut out = Vec::new();
             let spent = least(times, || {
                 out = Vec::with_capacity(texts.people.len());
@@ -108,14 +86,8 @@ macro_rules! naive {
             let answer =
                 sum(lines.map(|(grants, revokes, keeps)| (refs(grants), refs(revokes), *keeps)));
             let of = people as usize;
-            let stay = Some(stay as f64 / f64::from(people));
-            Row {
-                peer: peer.to_owned(),
-                ns: each(spent.wall, of),
-                cpu: each(spent.cpu, of),
-                bytes: stay,
-                answer,
-            }
+            let (ns, cpu) = (each(spent.wall, of), each(spent.cpu, of));
+            Ok(Row { peer: peer.to_owned(), ns, cpu, bytes, answer })
         }
     };
 }
@@ -124,8 +96,8 @@ fn refs(all: &[String]) -> Vec<&str> {
     all.iter().map(String::as_str).collect()
 }
 
-naive!(hash_sets, HashSet);
-naive!(tree_sets, BTreeSet);
+naive!(hash_sets, HashSet, HashTexts, "hash");
+naive!(tree_sets, BTreeSet, TreeTexts, "tree");
 
 /// As one writes it the second time: the union is a set of references.
 fn careful(world: &World, people: u32, times: usize) -> Row {
@@ -227,24 +199,25 @@ pub(crate) fn run(
     page.head(&format!("Beside what one would use instead, {} people", figure(f64::from(people))));
     page.line("The same work on the same people in one run: desired is the union of templates and direct grants; wanted");
     page.line("are the list of grants, the list of revokes and the number of those kept. Loading is timed for nobody.");
-    page.line("Every answer has the same counts and the same sum over its lines.");
+    page.line("Every answer has the same counts and the same sum over its lines. The least of as many tries for us and for");
+    page.line("all in Rust, without an allocator that counts; bytes are counted in a process of their own.");
     page.line("");
-    let (ours, flat) = measure(world, people, times)?;
-    drop(flat);
+    let size = count("rows", people)?.bytes;
+    // Half of our tries before the others and half after them: what counts is the machine as they had it.
+    let half = times.div_ceil(2);
+    let first = measure(&flat(world, people)?, half)?;
     let mut rows = vec![
-        hash_sets(world, people, 2, "Rust HashSet<String>"),
-        careful(world, people, 2),
-        tree_sets(world, people, 2, "Rust BTreeSet<String>"),
+        hash_sets(world, people, 2 * half, "Rust HashSet<String>")?,
+        careful(world, people, 2 * half),
+        tree_sets(world, people, 2 * half, "Rust BTreeSet<String>")?,
     ];
     if let Some(interpreter) = interpreter {
         rows.extend(python(page, world, people, interpreter)?);
     } else {
         page.line("skipped: all of Python (--no-python)");
     }
-    // Measured again at the end: what counts is the machine as the others had it.
-    let (again, _) = measure(world, people, times)?;
-    let (one, two) = (ours.one.min(again.one), ours.two.min(again.two));
-    let cpu = ours.cpu.min(again.cpu);
+    let ours = first.min(measure(&flat(world, people)?, half)?);
+    let (one, two, cpu) = (ours.one, ours.two, ours.one_cpu);
     page.line("");
     page.table(&[
         "",
@@ -257,9 +230,9 @@ pub(crate) fn run(
     ]);
     let bytes = |it: Option<f64>| it.map_or_else(|| "–".to_owned(), figure);
     let dash = || "–".to_owned();
-    let size = bytes(Some(ours.bytes));
+    let size = figure(size);
     let one_row = [figure(one), figure(cpu), "1".into(), "1".into(), dash(), size.clone()];
-    let two_row = [figure(two), dash(), dash(), dash(), "1".into(), size];
+    let two_row = [figure(two), figure(ours.two_cpu), dash(), dash(), "1".into(), size];
     for (name, cells) in [("jml, 1 thread", one_row), ("jml, 2 threads", two_row)] {
         page.row(&[&[name.to_owned()], cells.as_slice()].concat());
     }
@@ -295,11 +268,14 @@ pub(crate) fn run(
     ];
     for (peer, least) in wanted {
         let Some(row) = rows.iter().find(|row| row.peer == peer) else { continue };
-        let (found, both) = (row.ns / one, row.ns / two);
+        let (wall, on_cpu, both) = (row.ns / one, row.cpu / cpu, row.ns / two);
+        // One thread beside one thread is judged by the time on a processor, which others who use the machine
+        // change least; two threads are there to be done sooner, so they are judged by the wall.
+        let found = if peer.contains("2 threads") { wall } else { on_cpu };
         let text = format!(
-            "at least {least:.0} times {peer}: {} with one thread of ours ({} on a processor), {} with two",
-            figure(found),
-            figure(row.cpu / cpu),
+            "at least {least:.0} times {peer}: {} on a processor, {} on the wall with one thread of ours, {} with two",
+            figure(on_cpu),
+            figure(wall),
             figure(both)
         );
         page.bound(&text, found >= least);

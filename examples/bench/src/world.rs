@@ -141,6 +141,11 @@ impl World {
 
     /// The name of an entitlement, as a target and a policy would write it.
     pub(crate) fn name(entitlement: u32) -> String {
-        format!("target-{}/group/access-{entitlement:05}", entitlement % 8)
+        format!("target-{}/group/access-{entitlement:05}", Self::target(entitlement))
+    }
+
+    /// On which target an entitlement is.
+    pub(crate) const fn target(entitlement: u32) -> u32 {
+        entitlement % 8
     }
 }

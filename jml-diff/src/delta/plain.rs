@@ -27,8 +27,8 @@ pub(crate) struct Plain<'a> {
 
 /// The accounts of somebody about whom nothing is odd; `None` for everybody else, who take [`delta`](super::delta).
 ///
-/// Odd is who left or never started and still has an account, and whose facts do not add up; who has several
-/// accounts on a provider, a protected one, one that can be given nothing now, or one to be made; who has or
+/// Odd is who left, never started or is between two engagements and still has an account, and whose facts do not
+/// add up; who has several accounts on a provider, a protected one, one that can be given nothing now, or one to be made; who has or
 /// wants something on a provider that could not be read, or not to the end; whose access a review took away;
 /// whose claims are not in order; and about whom anything has to wait besides grants.
 pub(crate) fn plain<'a>(
@@ -56,7 +56,9 @@ pub(crate) fn plain<'a>(
             continue;
         };
         let protected = policy.protected.accounts.contains(at);
-        if !facts.complete || is_gone(desired) || here.next().is_some() || protected {
+        // Somebody between two engagements has left, and leavers are counted.
+        let between = desired.state == LifecycleState::PreHire && state.status.can_sign_in();
+        if !facts.complete || is_gone(desired) || between || here.next().is_some() || protected {
             return None;
         }
         work.account(at, state, wanted, true);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jml_core::account::{AccountRef, AccountStatus};
+use jml_core::account::{AccountRef, AccountStatus, CredentialClass};
 use jml_core::entitlement::EntitlementRef;
 use jml_core::id::ProviderId;
 use jml_core::plan::{Need, Rank};
@@ -10,6 +10,7 @@ use jml_core::provider::{MailboxChange, Operation};
 
 use super::PlanInput;
 use super::nodes::{LICENCE, Node, frees_licence};
+use crate::delta::DEVICE;
 
 pub(super) fn order(input: &PlanInput<'_>, nodes: &mut [Node]) {
     let mut edges: Vec<(usize, usize, Need)> = Vec::new();
@@ -19,7 +20,7 @@ pub(super) fn order(input: &PlanInput<'_>, nodes: &mut [Node]) {
             if first == then {
                 continue;
             }
-            let need = comes_first(other, node).or_else(|| {
+            let need = comes_first(input, other, node).or_else(|| {
                 // What conflicts with a grant goes before it.
                 let same_account = other.change().map(place) == node.change().map(place);
                 let conflict = conflicts(input, taken.as_ref()?, given.as_ref()?, same_account);
@@ -38,7 +39,7 @@ pub(super) fn order(input: &PlanInput<'_>, nodes: &mut [Node]) {
 }
 
 /// Whether `first` must come before `then`, and how it must have ended.
-fn comes_first(first: &Node, then: &Node) -> Option<Need> {
+fn comes_first(input: &PlanInput<'_>, first: &Node, then: &Node) -> Option<Need> {
     let (provider_a, account_a, op_a) = first.change()?;
     let (provider_b, account_b, op_b) = then.change()?;
     let same_account = provider_a == provider_b && account_a == account_b;
@@ -63,6 +64,13 @@ fn comes_first(first: &Node, then: &Node) -> Option<Need> {
         if blocks && (matches!(op_b, Operation::RevokeCredentials { .. }) || strips) {
             return Some(Need::Settled);
         }
+        // A device that cannot be looked at is known by its bond alone: that goes when the device is done with,
+        // however much the device matters.
+        let devices = Operation::RevokeCredentials { class: CredentialClass::Devices };
+        let bond = matches!(op_b, Operation::Revoke { entitlement } if entitlement.kind.as_str() == DEVICE);
+        if *op_a == devices && bond && unseen(input, account_a, CredentialClass::Devices) {
+            return Some(Need::Success);
+        }
         if credentials && strips && then.rank > Rank::Contain {
             return Some(Need::Settled);
         }
@@ -83,6 +91,13 @@ fn comes_first(first: &Node, then: &Node) -> Option<Need> {
         }
     }
     None
+}
+
+/// Whether an account's credentials of a class cannot be looked at.
+fn unseen(input: &PlanInput<'_>, account: Option<&AccountRef>, class: CredentialClass) -> bool {
+    let mut accounts = input.world.accounts(&input.desired.identity);
+    let state = accounts.find(|(at, _)| Some(*at) == account);
+    state.is_none_or(|(_, state)| !state.credentials.contains_key(&class))
 }
 
 const fn place<'a>(

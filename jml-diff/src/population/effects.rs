@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jml_core::account::AccountStatus;
 use jml_core::desired::Desired;
 use jml_core::entitlement::EntitlementRef;
 use jml_core::identity::LifecycleState;
@@ -45,9 +46,18 @@ impl Effects {
     }
 }
 
-/// Whether a delta takes somebody's accounts because they left.
+/// Whether a delta takes somebody's accounts because they left, as plans of the kind `Leave` do. Accounts that were
+/// closed long ago are archived and deleted by plans of another kind.
 fn leaves(desired: &Desired, delta: &Delta) -> bool {
-    desired.state == LifecycleState::Left && !delta.accounts.is_empty()
+    use AccountStatus::{Active, Disabled};
+    let closes =
+        |line: &AccountLine| matches!(line, AccountLine::Status { from: Active, to: Disabled, .. });
+    match desired.state {
+        LifecycleState::Left => !delta.accounts.is_empty() && !delta.is_retention(),
+        // Between two engagements somebody has left, whatever comes next.
+        LifecycleState::PreHire => delta.accounts.iter().any(closes),
+        _ => false,
+    }
 }
 
 impl Population<'_> {

@@ -14,7 +14,7 @@ use jml_core::id::{AccountId, IdentityId, ProviderId};
 use jml_core::identity::{Ending, Engagement, EngagementKind, Identity, IdentityKind, Leave};
 use jml_core::policy::{Mode, Policy};
 use jml_core::policy_file::parse_yaml;
-use jml_core::provider::{CompleteSnapshot, Descriptor, Omission, Snapshot};
+use jml_core::provider::{CompleteSnapshot, Descriptor, Omission, Snapshot, Verb, VerbSupport};
 use jml_core::role::RoleGrant;
 use jml_core::time::TzdbZones;
 use jml_diff::{Granted, Ledger, World};
@@ -143,11 +143,13 @@ pub(crate) fn edits() -> impl Strategy<Value = (PolicySpec, PolicySpec)> {
 
 /// Where somebody stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
+pub(crate) enum Stand {
     Here,
     Twice,
     Away,
     Soon,
+    /// Between two engagements.
+    Between,
     Left,
     Odd,
 }
@@ -214,6 +216,7 @@ pub(crate) fn people(most: usize) -> impl Strategy<Value = Vec<PersonSpec>> {
         1 => Just(Stand::Twice),
         1 => Just(Stand::Away),
         1 => Just(Stand::Soon),
+        1 => Just(Stand::Between),
         1 => Just(Stand::Left),
         1 => Just(Stand::Odd),
     ];
@@ -284,8 +287,11 @@ impl Company {
                 seen.get_mut(&provider).unwrap().insert(id, state);
             }
         }
-        let descriptors: Vec<Descriptor> =
-            seen.keys().map(|id| Descriptor::new(id.clone(), "x", "1")).collect();
+        let native = VerbSupport::native();
+        let descriptor = |id: &ProviderId| {
+            Descriptor::new(id.clone(), "x", "1").with_verbs([Verb::SetStatus], &native)
+        };
+        let descriptors: Vec<Descriptor> = seen.keys().map(descriptor).collect();
         let snapshots = descriptors.iter().zip(seen).map(|(descriptor, (id, accounts))| {
             let snapshot = if incomplete && id.as_str() == "s" {
                 let omissions = vec![Omission { what: "page 2".into(), why: "refused".into() }];
@@ -306,12 +312,14 @@ impl Company {
     }
 }
 
-/// Eight people, seven of them of one department, all of whom hold the same by our doing, in relative mode.
-pub(crate) fn eight(policy: &Policy) -> Company {
+/// Eight people who stand alike, seven of them of one department, all of whom hold the same by our doing, in
+/// relative mode. Who is closed holds nothing.
+pub(crate) fn eight(policy: &Policy, stand: Stand, status: AccountStatus) -> Company {
+    let held = if status.can_sign_in() { BTreeSet::from([0, 2]) } else { BTreeSet::new() };
     let account = AccountSpec {
         on_s: false,
-        status: AccountStatus::Active,
-        held: BTreeSet::from([0, 2]),
+        status,
+        held,
         unknown: false,
         ours: BTreeSet::from([2]),
         right_name: true,
@@ -320,7 +328,7 @@ pub(crate) fn eight(policy: &Policy) -> Company {
     let person = |number: u8| PersonSpec {
         department: u8::from(number != 3),
         before: None,
-        stand: Stand::Here,
+        stand,
         mail: None,
         requests: Vec::new(),
         review: None,
@@ -381,6 +389,10 @@ impl PersonSpec {
             Stand::Twice => engagements.push(engagement("b", -90, Some(90))),
             Stand::Away => first.leaves.push(Leave { from: days(-5), to: None }),
             Stand::Soon => first.start = days(20),
+            Stand::Between => {
+                first.end = Some(days(-3));
+                engagements.push(engagement("b", 20, None));
+            }
             Stand::Left => first.end = Some(days(-3)),
         }
         engagements.push(first);

@@ -397,3 +397,26 @@ fn nobody_who_may_decide_means_no_grant() {
     assert!(planned.plan.is_none());
     assert!(planned.waits.iter().any(|wait| wait.why.contains("0 may decide")));
 }
+
+/// Targets write dates and numbers down as texts; what is shown that way is there, and no plan says otherwise.
+#[test]
+fn a_value_that_is_shown_as_a_text_is_no_difference() {
+    use jml_core::attribute::{AttributeType, AttributeValue};
+    let (policy, ledger) = (policy(Mode::Full), Ledger::default());
+    let day = AttributeValue::parse(AttributeType::Date, "2026-11-21").unwrap();
+    for (value, shown, same) in [
+        (day.clone(), "2026-11-21", true),
+        (day, "2026-11-22", false),
+        (AttributeValue::Integer(7), "7", true),
+        (AttributeValue::Integer(7), "70", false),
+        (AttributeValue::Boolean(true), "true", true),
+    ] {
+        let mut wanted = wanted(&BTreeSet::new(), false);
+        let mine = wanted.accounts.get_mut(&target()).unwrap();
+        mine.attributes.insert("begun".parse().unwrap(), value.clone());
+        let mut state = account("a1", &BTreeSet::new());
+        state.attributes.insert("begun".parse().unwrap(), AttributeValue::text(shown));
+        let found = delta(&policy, &wanted, &world(vec![state], true), &ledger);
+        assert_eq!(found.accounts.is_empty(), same, "{value} shown as {shown}: {found:?}");
+    }
+}

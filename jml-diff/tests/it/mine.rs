@@ -408,3 +408,27 @@ fn published_matrices_get_the_fewest_roles_certified() {
     }
     print!("{out}");
 }
+
+/// Certificates come from elsewhere, too: one that nests as deep as it has witnesses is judged like any other.
+#[test]
+fn a_group_of_very_many_witnesses_is_judged_or_refused() {
+    let many = 50_000;
+    let all: Vec<u32> = (0..many).collect();
+    let group = |limit, witnesses: Vec<Witness>| Certificate {
+        groups: vec![WitnessGroup { limit, witnesses }],
+    };
+    let one = |user, permission| Witness { user, permission, weight: 1 };
+    // Everybody holds the same one thing: all fit together, and one too many.
+    let matrix = Matrix::new(1, vec![vec![0]; 50_000]).unwrap();
+    let same = || all.iter().map(|user| one(*user, 0)).collect();
+    let heavy = CertificateError::TooHeavy { group: 0, limit: 3 };
+    assert_eq!(group(3, same()).check(&matrix), Err(heavy));
+    assert_eq!(group(many, same()).check(&matrix), Ok(1));
+    let tangled = Err(CertificateError::TooTangled { group: 0 });
+    assert_eq!(group(many - 1, same()).check(&matrix), tangled);
+    // Everybody holds something else: nothing fits together.
+    let apart = Matrix::new(many, all.iter().map(|at| vec![*at]).collect()).unwrap();
+    let each = |many: u32| (0..many).map(|at| one(at, at)).collect();
+    assert_eq!(group(1, each(2_000)).check(&apart), Ok(2_000));
+    assert_eq!(group(1, each(many)).check(&apart), tangled);
+}

@@ -7,7 +7,7 @@ use jml_core::desired::{Desired, desired};
 use jml_core::id::IdentityId;
 use jml_core::policy::Policy;
 use jml_core::time::TzdbZones;
-use jml_diff::population::flat::{Builder, Deltas, FlatError, OURS, Totals};
+use jml_diff::population::flat::{Builder, Deltas, Fate, Flat, FlatError, OURS, Totals};
 use jml_diff::population::{Population, PopulationDelta, PopulationError, concerned};
 use jml_diff::{Delta, Verdict, delta};
 use proptest::collection::{btree_set, vec};
@@ -149,7 +149,7 @@ fn build(rows: &Rows, marks: u64) -> Builder {
     for id in 0..IDS {
         let bit = |shift: u32| marks >> (id + shift) & 0b1001 == 0b1001;
         let (waits, foreign, foreign_if_ours) = (bit(0), bit(11), bit(23));
-        let fate = jml_diff::population::flat::Fate { waits, foreign, foreign_if_ours };
+        let fate = Fate { waits, foreign, foreign_if_ours };
         builder.fate(id, fate).unwrap();
     }
     for template in &rows.0 {
@@ -245,6 +245,112 @@ proptest! {
             prop_assert_eq!(room.touched(), one.touched());
         }
     }
+}
+
+/// Sixty people on three templates, who hold what they should.
+fn sixty() -> Flat {
+    let mut builder = Builder::new(IDS).unwrap();
+    for row in [[0, 1, 2], [2, 3, 4], [5, 6, 7]] {
+        builder.template(&row).unwrap();
+    }
+    for _ in 0..60 {
+        builder.person(&[0, 1], &[], &[0, 1, 2, 3, 4]).unwrap();
+    }
+    builder.finish()
+}
+
+#[test]
+fn giving_somebody_what_they_have_changes_nothing_and_costs_nothing() {
+    let mut flat = sixty();
+    let mut index = flat.index();
+    let (before, bytes) = (flat.diff(threads(1)), flat.bytes());
+    for person in 0..60 {
+        assert_eq!(flat.reassign(&mut index, person, &[1, 0, 1], &[]).unwrap(), []);
+    }
+    assert_eq!((flat.bytes(), &index), (bytes, &flat.index()));
+    // Each still has the row that all share: what is held is looked at once.
+    assert_eq!(flat.diff(threads(1)).touched(), before.touched());
+    // With claims of their own, and without them again, likewise.
+    for person in 0..60 {
+        assert_eq!(flat.reassign(&mut index, person, &[0, 1], &[(9, 4)]).unwrap().len(), 1);
+        assert_eq!(flat.own(person), ([9].as_slice(), [4].as_slice()));
+        assert_eq!(flat.reassign(&mut index, person, &[0, 1], &[]).unwrap().len(), 1);
+    }
+    assert_eq!((flat.bytes(), &index), (bytes, &flat.index()));
+    assert_eq!(flat.diff(threads(1)).touched(), before.touched());
+    // There and back for ever: a list that was given out before is not written again.
+    let mut there_and_back = || {
+        for person in 0..60 {
+            flat.reassign(&mut index, person, &[2], &[]).unwrap();
+            flat.reassign(&mut index, person, &[0, 1], &[]).unwrap();
+        }
+        assert_eq!((index.people(0).len(), index.people(2).len()), (60, 0));
+        flat.bytes()
+    };
+    assert_eq!(there_and_back(), there_and_back());
+    assert_eq!(flat.diff(threads(2)), before);
+}
+
+/// The room of an answer serves populations of any size, one after the other.
+#[test]
+fn room_of_a_small_population_serves_a_large_one() {
+    let (small, mut large) = (sixty(), Builder::new(70_000).unwrap());
+    // Told apart by more than 16 bits alone.
+    let template = large.template(&[4_463, 69_000]).unwrap();
+    for _ in 0..40 {
+        large.person(&[template], &[(7, 0)], &[65_543, 69_999 | OURS]).unwrap();
+    }
+    let large = large.finish();
+    let mut room = Deltas::default();
+    for count in [1, 3] {
+        small.diff_into(threads(count), &mut room);
+        assert_eq!((room.totals().people, room.totals().keeps), (0, 300));
+        large.diff_into(threads(count), &mut room);
+        for person in 0..40 {
+            let it = room.of(person);
+            assert_eq!(it.grants, [7, 4_463, 69_000]);
+            assert_eq!(it.revokes, [65_543, 69_999]);
+        }
+    }
+}
+
+#[test]
+fn a_fate_that_was_taken_back_holds_nothing_back() {
+    let mut flat = sixty();
+    let mut index = flat.index();
+    flat.reassign(&mut index, 7, &[2], &[]).unwrap();
+    let free = flat.diff(threads(1));
+    assert_eq!((free.totals().grants, free.totals().revokes), (3, 5));
+    let bound = Fate { waits: true, foreign: true, foreign_if_ours: true };
+    for _ in 0..2 {
+        flat.set_fate(5, bound).unwrap();
+        flat.set_fate(5, bound).unwrap();
+        flat.set_fate(3, bound).unwrap();
+        let totals = flat.diff(threads(1)).totals();
+        assert_eq!((totals.grants, totals.waits, totals.revokes, totals.foreign), (2, 1, 4, 1));
+        flat.set_fate(5, Fate::default()).unwrap();
+        let totals = flat.diff(threads(1)).totals();
+        assert_eq!((totals.grants, totals.waits, totals.revokes, totals.foreign), (3, 0, 4, 1));
+        flat.set_fate(3, Fate::default()).unwrap();
+        flat.set_fate(3, Fate::default()).unwrap();
+        assert_eq!(flat.diff(threads(1)), free);
+    }
+}
+
+/// Every fate taken back but the last: in the time that it takes to look at each once.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is asked")]
+fn taking_many_fates_back_is_not_quadratic() {
+    let many = 400_000;
+    let mut flat = Builder::new(many).unwrap().finish();
+    let bound = Fate { waits: true, ..Fate::default() };
+    flat.set_fate(many - 1, bound).unwrap();
+    let begun = std::time::Instant::now();
+    for id in 0..many - 1 {
+        flat.set_fate(id, Fate::default()).unwrap();
+    }
+    // 80,000,000,000 looks take more than a second on any machine.
+    assert!(begun.elapsed().as_secs() < 1, "{:?}", begun.elapsed());
 }
 
 /// Most people of the random companies are plain, or the tests above would say little about them.

@@ -4,18 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use chrono::TimeDelta;
+use jml_core::account::AccountStatus;
+use jml_core::approval::Deciders;
 use jml_core::desired::{Desired, Finding, desired};
+use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementRef;
-use jml_core::id::IdentityId;
+use jml_core::id::{IdentityId, RunId};
 use jml_core::identity::LifecycleState;
+use jml_core::journal::{Actor, Entry, Fact, JOURNAL_FORMAT, RunMode};
+use jml_core::plan::LifecycleKind;
 use jml_core::policy::Policy;
+use jml_core::provider::Observation;
 use jml_core::time::TzdbZones;
-use jml_diff::population::Effects;
+use jml_diff::population::{Effects, Population};
 use jml_diff::what_if::{Preview, PreviewInput, Snapshot, backtest, preview};
-use jml_diff::{AccountLine, Delta, Verdict, delta};
+use jml_diff::{AccountLine, Delta, PlanInput, Planned, Verdict, delta, plan};
 use proptest::prelude::*;
 
-use crate::company::{Company, at, edits, people};
+use crate::company::{Company, Stand, at, edits, people};
 
 fn look(company: &Company, before: &Policy, after: &Policy, threads: usize) -> Preview {
     let (facts, world, ledger) = (&company.facts, &company.world, &company.ledger);
@@ -39,12 +45,41 @@ fn only(one: &[Desired], other: &[Desired]) -> ByEntitlement {
     out
 }
 
-fn effects(all: &[Desired], deltas: &[Delta]) -> Effects {
-    let mut effects = Effects::default();
-    let leaves = |(desired, delta): &(&Desired, &Delta)| {
-        desired.state == LifecycleState::Left && !delta.accounts.is_empty()
+/// Plans everybody.
+fn planned(company: &Company, policy: &Policy, all: &[Desired]) -> Vec<Planned> {
+    let digest = policy.digest().unwrap();
+    let Company { facts, world, ledger } = company;
+    let deciders = Deciders { policy, facts, zones: &TzdbZones, at: at() };
+    let one = |desired: &Desired| {
+        plan(&PlanInput {
+            policy,
+            policy_digest: &digest,
+            facts: &facts.people[&desired.identity],
+            deciders,
+            desired,
+            world,
+            ledger,
+            refused: &BTreeSet::new(),
+            hint: None,
+            cause: "test",
+            at: at(),
+            parent: None,
+        })
     };
-    for (desired, delta) in all.iter().zip(deltas) {
+    all.iter().map(|desired| one(desired).unwrap()).collect()
+}
+
+/// People who lose their accounts because they left, by the kinds of their plans, which brakes go by.
+fn leavers(planned: &[Planned]) -> u64 {
+    let leaves = |it: &&Planned| {
+        it.kind == LifecycleKind::Leave && it.plan.is_some() && !it.delta.accounts.is_empty()
+    };
+    planned.iter().filter(leaves).count() as u64
+}
+
+fn effects(deltas: &[Delta], planned: &[Planned]) -> Effects {
+    let mut effects = Effects { leavers: leavers(planned), ..Effects::default() };
+    for delta in deltas {
         for line in &delta.access {
             match line.verdict {
                 Verdict::Grant => effects.grants += 1,
@@ -57,7 +92,8 @@ fn effects(all: &[Desired], deltas: &[Delta]) -> Effects {
         }
         let creates = |line: &&AccountLine| matches!(line, AccountLine::Create { .. });
         effects.creates += delta.accounts.iter().filter(creates).count() as u64;
-        effects.leavers += u64::from(leaves(&(desired, delta)));
+        let deletes = |line: &&AccountLine| matches!(line, AccountLine::Delete { .. });
+        effects.deletes += delta.accounts.iter().filter(deletes).count() as u64;
     }
     effects
 }
@@ -92,7 +128,8 @@ proptest! {
             let all = &sides[number];
             let deltas: Vec<Delta> =
                 all.iter().map(|it| delta(policy, it, &company.world, &company.ledger)).collect();
-            prop_assert_eq!(&found.effects[number], &effects(all, &deltas));
+            let plans = planned(&company, policy, all);
+            prop_assert_eq!(&found.effects[number], &effects(&deltas, &plans));
             let grants = deltas.iter().map(|it| it.with(Verdict::Grant).count() as u64).sum::<u64>();
             prop_assert_eq!(found.totals[number].grants, grants);
         }
@@ -155,23 +192,81 @@ fn people_whom_rules_cannot_tell_apart_are_one_profile() {
     assert!(profiles > 20 && profiles * 3 < people_seen, "{profiles} of {people_seen}");
 }
 
+/// Whoever left is a leaver once: not again when what was closed is deleted; and between two engagements, too.
+#[test]
+fn a_leave_is_counted_when_plans_call_it_one() {
+    let mut policy = quiet("7", "t/group/wiki");
+    let count = |company: &Company, policy: &Policy| {
+        let all = company.desired(policy);
+        let plans = planned(company, policy, &all);
+        let found = look(company, policy, policy, 1).effects[0].clone();
+        let states: Vec<LifecycleState> = all.iter().map(|it| it.state).collect();
+        (states, plans, found)
+    };
+    // All eight between two engagements, with accounts that can sign in.
+    let company = crate::company::eight(&policy, Stand::Between, AccountStatus::Active);
+    let (states, plans, found) = count(&company, &policy);
+    assert!(states.iter().all(|it| *it == LifecycleState::PreHire));
+    assert_eq!((leavers(&plans), found.leavers), (8, 8));
+    let population =
+        Population::new(&policy, &company.world, &company.ledger, company.desired(&policy));
+    assert_eq!(population.unwrap().odd(), 8);
+    // All eight left, are closed, and their accounts are deleted by and by.
+    let mut company = crate::company::eight(&policy, Stand::Left, AccountStatus::Active);
+    let (_, leaves, found) = count(&company, &policy);
+    assert_eq!((leavers(&leaves), found.leavers), (8, 8));
+    let mut closed = crate::company::eight(&policy, Stand::Left, AccountStatus::Disabled);
+    for planned in leaves {
+        company.ledger.record(&journal(&planned));
+    }
+    closed.ledger = company.ledger;
+    policy.leaver.delete_after_days = Some(30);
+    let (_, plans, found) = count(&closed, &policy);
+    assert!(plans.iter().all(|it| it.kind == LifecycleKind::Retention));
+    assert_eq!((leavers(&plans), found.leavers, found.deletes), (0, 0, 8));
+}
+
+/// The journal of a plan that was carried out long ago.
+fn journal(planned: &Planned) -> Vec<Entry> {
+    let plan = planned.plan.clone().unwrap();
+    let run = RunId::new("run").unwrap();
+    let steps: Vec<_> = plan.steps().keys().cloned().collect();
+    let opened =
+        Fact::Opened { format: JOURNAL_FORMAT, run, plan: Box::new(plan), mode: RunMode::Executed };
+    let verified = steps.into_iter().map(|step| Fact::Verified {
+        step,
+        before: Observation::NotObserved,
+        after: Observation::NotObserved,
+        already: false,
+    });
+    let entry = |(seq, fact)| Entry {
+        seq,
+        at: at() - TimeDelta::days(100),
+        actor: Actor::Engine,
+        fact,
+        prev: Digest::plain(b"before"),
+    };
+    (0..).zip(std::iter::once(opened).chain(verified)).map(entry).collect()
+}
+
+/// A policy of one department that is given something.
+fn quiet(version: &str, grants: &str) -> Policy {
+    let text = format!(
+        "version: \"{version}\"\nsources: [hr]\nattributes:\n  email: {{ type: text }}\n  department: {{ type: text }}\n\
+         entitlements:\n  t/group/pay: {{ title: Pay }}\n  t/group/check: {{ title: Check, sensitivity: privileged }}\n  \
+         t/group/wiki: {{ title: Wiki }}\nroles:\n  d1: {{ title: D1, version: 1, grants: [{grants}] }}\nrules:\n  \
+         one: {{ title: One, when: {{ eq: {{ department: d1 }} }}, roles: [d1] }}\n\
+         sod:\n  money: {{ title: Money, duties: [[t/group/pay], [t/group/check]] }}\naccounts:\n  t: {{ user_name: email }}\n"
+    );
+    jml_core::policy_file::parse_yaml("policy.yaml", &text).unwrap()
+}
+
 /// A preview as people read it.
 #[test]
 fn a_preview_reads_like_this() {
-    use jml_core::policy_file::parse_yaml;
-    let text = |version: &str, grants: &str| {
-        format!(
-            "version: \"{version}\"\nsources: [hr]\nattributes:\n  email: {{ type: text }}\n  department: {{ type: text }}\n\
-             entitlements:\n  t/group/pay: {{ title: Pay }}\n  t/group/check: {{ title: Check, sensitivity: privileged }}\n  \
-             t/group/wiki: {{ title: Wiki }}\nroles:\n  d1: {{ title: D1, version: 1, grants: [{grants}] }}\nrules:\n  \
-             one: {{ title: One, when: {{ eq: {{ department: d1 }} }}, roles: [d1] }}\n\
-             sod:\n  money: {{ title: Money, duties: [[t/group/pay], [t/group/check]] }}\naccounts:\n  t: {{ user_name: email }}\n"
-        )
-    };
-    let policy = |version, grants| parse_yaml("policy.yaml", &text(version, grants)).unwrap();
-    let before = policy("7", "t/group/wiki");
-    let after = policy("8", "t/group/pay, t/group/check");
-    let company = crate::company::eight(&before);
+    let before = quiet("7", "t/group/wiki");
+    let after = quiet("8", "t/group/pay, t/group/check");
+    let company = crate::company::eight(&before, Stand::Here, AccountStatus::Active);
     let found = look(&company, &before, &after, 1);
     assert_eq!(found.to_string(), TEXT);
     let history = [Snapshot { at: at(), facts: &company.facts, in_force: &before }];

@@ -1,6 +1,6 @@
 //! Edits of templates: only who has the template is looked at, and only what the edit is about.
 
-use super::flat::{Cursor, Flat, FlatError, ID, OURS};
+use super::{Flat, FlatError, ID, OURS};
 
 /// Who has each template, ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ const BLOCK: usize = 32;
 const NOT_HELD: u32 = u32::MAX;
 
 /// An id as it stands in a held row, mark included; without a mark if it is not in it.
-pub(super) fn mark(row: &[u32], id: u32) -> u32 {
+pub(in crate::population) fn mark(row: &[u32], id: u32) -> u32 {
     let found = find(row, id);
     if found == NOT_HELD { id } else { found }
 }
@@ -106,12 +106,22 @@ pub(super) fn mark(row: &[u32], id: u32) -> u32 {
 fn find(row: &[u32], id: u32) -> u32 {
     // Counted, not searched: the loads of a short row then do not wait for each other.
     let place = if row.len() < 512 {
-        row.iter().map(|marked| usize::from(marked & ID < id)).sum()
+        row.iter().map(|marked| u32::from(marked & ID < id)).sum::<u32>() as usize
     } else {
         row.partition_point(|marked| marked & ID < id)
     };
     let marked = row.get(place).copied().unwrap_or(NOT_HELD);
     if marked & ID == id { marked } else { NOT_HELD }
+}
+
+/// Whether an id is in a row.
+fn has(row: &[u32], id: u32) -> bool {
+    // As above. Most rows of templates are a few lines of memory.
+    if row.len() < 256 {
+        row.iter().fold(false, |found, it| found | (*it == id))
+    } else {
+        row.binary_search(&id).is_ok()
+    }
 }
 
 /// Which of the changed entitlements each other template gives, found out when it is met.
@@ -139,9 +149,7 @@ impl<'a> Others<'a> {
         let Some(given) = self.given.get_mut(template as usize) else { return 0 };
         if *given == 0 {
             let row = self.flat.template(template);
-            let bit = |(number, (id, _)): (usize, &(u32, bool))| {
-                u64::from(row.binary_search(id).is_ok()) << number
-            };
+            let bit = |(number, (id, _)): (usize, &(u32, bool))| u64::from(has(row, *id)) << number;
             *given = self.changes.iter().enumerate().map(bit).fold(Self::KNOWN, |a, b| a | b);
         }
         *given
@@ -181,22 +189,26 @@ impl Flat {
     ) -> Result<Edited, FlatError> {
         let known = u32::try_from(self.templates.len()).unwrap_or(u32::MAX);
         let after = self.row(entitlements)?;
-        let Some(row) = self.templates.get_mut(template as usize) else {
+        if template >= known {
             return Err(FlatError::Unknown { what: "template", id: template, known });
-        };
-        let before = std::mem::replace(row, after.clone());
+        }
+        let before = self.template(template);
         let not_in = |row: &[u32], ids: &[u32]| -> Vec<u32> {
             ids.iter().copied().filter(|id| row.binary_search(id).is_err()).collect()
         };
         let changes: Vec<(u32, bool)> = {
-            let gone = not_in(&after, &before).into_iter().map(|id| (id, false));
+            let gone = not_in(&after, before).into_iter().map(|id| (id, false));
             let mut all: Vec<_> =
-                gone.chain(not_in(&before, &after).into_iter().map(|id| (id, true))).collect();
+                gone.chain(not_in(before, &after).into_iter().map(|id| (id, true))).collect();
             all.sort_unstable();
             all
         };
         let people = index.people(template);
         let mut edited = Edited { affected: people.len(), shifts: Vec::new() };
+        if changes.is_empty() {
+            return Ok(edited);
+        }
+        self.templates.replace(template, &after)?;
         edited.shifts.reserve(people.len().saturating_mul(changes.len()).min(1 << 20));
         people.iter().for_each(|person| self.outdate(*person));
         for some in changes.chunks(Others::MOST) {
@@ -217,7 +229,6 @@ impl Flat {
         shifts: &mut Vec<Shift>,
     ) {
         let mut others = Others::new(self, template, changes);
-        let mut cursor = Cursor::default();
         // Step by step for many people, because one person's rows are far from the next one's: no step waits
         // for what the one before it loaded, so the memory works on many at a time.
         let mut places = [0; BLOCK];
@@ -248,7 +259,7 @@ impl Flat {
             }
             for (at, person) in block.iter().enumerate() {
                 let given = given.get(at).copied().unwrap_or_default();
-                let (own, _) = self.own_from(*person, &mut cursor);
+                let (own, _) = self.own(*person);
                 for (number, ((id, claimed), found)) in changes.iter().zip(&found).enumerate() {
                     // Something else still gives it, or gave it already.
                     if given >> number & 1 == 0 && own.binary_search(id).is_err() {
@@ -270,9 +281,7 @@ impl Flat {
         entitlements: &[u32],
     ) -> Result<u32, FlatError> {
         let row = self.row(entitlements)?;
-        let number = u32::try_from(self.templates.len()).ok().filter(|number| *number < ID);
-        let number = number.ok_or(FlatError::TooMany { what: "templates" })?;
-        self.templates.push(row);
+        let number = self.templates.push(&row)?;
         index.people.push(Vec::new());
         Ok(number)
     }

@@ -1,9 +1,12 @@
 //! The answer for everybody, in flat lists: only people with a difference are in it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::edit::Shift;
-use super::flat::{Flat, ID};
+use super::fate::Fates;
+use super::stamp::Stamp;
+use super::{Flat, ID};
 
 /// What differs for one person. Ids are ascending in each list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +68,28 @@ pub struct Deltas {
     newer: BTreeMap<u32, Patched>,
     totals: Totals,
     touched: u64,
+    scratch: Scratch,
 }
 
-/// The differences of people in a row.
+/// Scratch space, one for each thread. It is no part of the answer.
+#[derive(Default)]
+struct Scratch(Vec<Stamp>);
+
+impl Clone for Scratch {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scratch").field(&self.0.len()).finish()
+    }
+}
+
+/// The differences of people in a row. Alone on its lines of memory: others are filled on other threads.
 #[derive(Clone, Debug, Default)]
+#[repr(align(128))]
 pub(super) struct Part {
     records: Vec<Record>,
     lines: Vec<u32>,
@@ -148,14 +169,14 @@ impl Part {
         self.record(person, start, [missing.len(), 0, surplus.len(), 0]);
     }
 
-    pub(super) fn push(&mut self, person: u32, missing: &[u32], surplus: &[u32], flat: &Flat) {
+    pub(super) fn push(&mut self, person: u32, missing: &[u32], surplus: &[u32], fates: &Fates) {
         let start = self.lines.len();
         let mut ends = [start; 4];
-        self.lines.extend(missing.iter().filter(|id| !flat.waits(**id)));
+        self.lines.extend(missing.iter().filter(|id| !fates.waits(**id)));
         ends[0] = self.lines.len();
-        self.lines.extend(missing.iter().filter(|id| flat.waits(**id)));
+        self.lines.extend(missing.iter().filter(|id| fates.waits(**id)));
         ends[1] = self.lines.len();
-        let of = |stays: bool| surplus.iter().filter(move |marked| flat.stays(**marked) == stays);
+        let of = |stays: bool| surplus.iter().filter(move |marked| fates.stays(**marked) == stays);
         self.lines.extend(of(false).map(|marked| marked & ID));
         ends[2] = self.lines.len();
         self.lines.extend(of(true).map(|marked| marked & ID));
@@ -259,7 +280,8 @@ impl Deltas {
         if let Some(newer) = self.newer.get(&person) {
             return newer.lists();
         }
-        let found = self.parts.iter().find_map(|part| {
+        let reaches = |part: &&Part| part.records.last().is_some_and(|last| last.person >= person);
+        let found = self.parts.iter().find(reaches).and_then(|part| {
             let at = part.records.binary_search_by_key(&person, |record| record.person).ok()?;
             Some(part.lists(part.records.get(at)?))
         });
@@ -268,13 +290,14 @@ impl Deltas {
 
     /// Takes in what an edit changed, so that the answer is that of a full walk after it.
     pub fn patch(&mut self, flat: &Flat, shifts: &[Shift]) {
+        let fates = &flat.fates;
         for of_one in shifts.chunk_by(|a, b| a.person == b.person) {
             let Some(person) = of_one.first().map(|shift| shift.person) else { continue };
             let mut after = Patched::of(&self.lists(person));
             self.totals.take(&after.lists());
             for shift in of_one {
                 let id = shift.entitlement();
-                let list = match (shift.held(), flat.waits(id), flat.stays(shift.marked())) {
+                let list = match (shift.held(), fates.waits(id), fates.stays(shift.marked())) {
                     (false, false, _) => &mut after.grants,
                     (false, true, _) => &mut after.waits,
                     (true, _, false) => &mut after.revokes,
@@ -300,7 +323,7 @@ impl Deltas {
     }
 
     /// Takes a person out who is not done here any more, and what they keep.
-    pub(super) fn forget(&mut self, person: u32, keeps: u64) {
+    pub(in crate::population) fn forget(&mut self, person: u32, keeps: u64) {
         let nothing = Patched::default();
         let before = Patched::of(&self.lists(person));
         self.totals.take(&before.lists());
@@ -308,12 +331,20 @@ impl Deltas {
         self.newer.insert(person, nothing);
     }
 
-    /// Empties the answer and gives as many parts as are asked for.
-    pub(super) fn start(&mut self, parts: usize) -> &mut [Part] {
+    /// Empties the answer, and gives as many parts and as much scratch space for so many threads as are asked for.
+    pub(super) fn start(
+        &mut self,
+        parts: usize,
+        threads: usize,
+        entitlements: u32,
+    ) -> (&mut [Part], &mut [Stamp]) {
         self.newer.clear();
         self.parts.resize_with(parts, Part::default);
         self.parts.iter_mut().for_each(Part::clear);
-        &mut self.parts
+        let Scratch(stamps) = &mut self.scratch;
+        stamps.retain(|stamp| stamp.fits(entitlements));
+        stamps.resize_with(threads, || Stamp::new(entitlements));
+        (&mut self.parts, stamps)
     }
 
     pub(super) fn sum(&mut self) {

@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::flat::FlatError;
+use super::FlatError;
 
 /// Numbers for names, in the order in which they are met. The table is for finding them only; nothing is read
 /// out in its order.

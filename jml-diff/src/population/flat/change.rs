@@ -1,0 +1,85 @@
+//! What can change after everybody was taken in.
+
+use super::rows::STALE;
+use super::word::{APART, OWN, PLACE, SHARED};
+use super::{Fate, Flat, FlatError, index};
+
+impl Flat {
+    /// Says what becomes of differences in one entitlement from now on.
+    ///
+    /// # Errors
+    /// [`FlatError::Unknown`] for an entitlement that there is no room for.
+    pub fn set_fate(&mut self, entitlement: u32, fate: Fate) -> Result<(), FlatError> {
+        self.fates.set(entitlement, fate)
+    }
+
+    /// Takes note that a template changed: rows that were made of it are not used any more.
+    pub(super) fn outdate(&mut self, person: u32) {
+        let word = self.people.get(person as usize).copied().unwrap_or(PLACE);
+        if word & SHARED != 0
+            && let Some(shared) = self.shared.get_mut((word & PLACE) as usize)
+        {
+            shared.start = STALE;
+        }
+    }
+
+    /// Gives a person other templates and other claims of their own, and says whether they are others.
+    ///
+    /// # Errors
+    /// [`FlatError`] for numbers that were never given out, and for too many.
+    pub(super) fn assign(
+        &mut self,
+        person: u32,
+        templates: &[u32],
+        own: &[(u32, u32)],
+    ) -> Result<bool, FlatError> {
+        let known = self.people();
+        let Some(word) = self.people.get(person as usize).copied() else {
+            return Err(FlatError::Unknown { what: "person", id: person, known });
+        };
+        let list = self.list(templates)?;
+        let (ids, reasons) = self.own_rows(own)?;
+        let same_list = word != APART && self.list_of(word) == list;
+        if same_list && self.own(person) == (ids.as_slice(), reasons.as_slice()) {
+            return Ok(false);
+        }
+        // Whoever has the same templates as before keeps the row that they share with others.
+        let place = if same_list { word & !OWN } else { self.later_set(list)? };
+        let owns = if ids.is_empty() { 0 } else { OWN };
+        if let Some(word) = self.people.get_mut(person as usize) {
+            *word = place | owns;
+        }
+        self.own.change(person, ids, reasons);
+        Ok(true)
+    }
+
+    /// Where a list of templates is that was given out after the start, each distinct one kept once.
+    fn later_set(&mut self, list: Vec<u32>) -> Result<u32, FlatError> {
+        if list.is_empty() {
+            return Ok(PLACE);
+        }
+        if let Some(place) = self.later.get(&list) {
+            return Ok(*place);
+        }
+        let place = index(self.sets.len(), APART - 1, "sets of templates")?;
+        self.sets.extend_from_slice(&list);
+        self.later.insert(list, place);
+        Ok(place)
+    }
+
+    /// Leaves a person out of every walk from now on.
+    pub(in crate::population) fn set_apart(&mut self, person: u32) {
+        if let Some(word) = self.people.get_mut(person as usize) {
+            *word = APART;
+        }
+    }
+
+    pub(super) fn shrink(&mut self) {
+        let words = [&mut self.sets, &mut self.shared_ids, &mut self.people, &mut self.starts];
+        words.into_iter().for_each(Vec::shrink_to_fit);
+        self.held.shrink_to_fit();
+        self.shared.shrink_to_fit();
+        self.templates.shrink();
+        self.own.shrink();
+    }
+}
