@@ -48,6 +48,16 @@ pub(crate) enum Command {
         #[arg(long)]
         keeps: bool,
     },
+    /// Show what another policy would do to everybody: gains, losses, conflicts of duties, brakes. Writes nothing.
+    WhatIf {
+        /// The proposed policy.
+        policy: PathBuf,
+        /// Feeds of earlier days to replay under it, too: a folder of files named like 2026-03-31.csv.
+        #[arg(long, value_name = "FOLDER")]
+        history: Option<PathBuf>,
+        #[command(flatten)]
+        when: When,
+    },
     /// Say why somebody has an entitlement, why not, and what would take it away.
     Explain {
         /// The person's id.

@@ -7,6 +7,7 @@ mod init;
 mod review;
 mod runs;
 pub(crate) mod verify;
+mod what_if;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -39,6 +40,9 @@ pub(crate) fn run(cli: &Cli, out: &Out) -> Result<u8, Failure> {
         Command::Demo { dir, serve } => demo::demo(dir, *serve, cli.json, out),
         Command::Doctor => doctor::doctor(cli, out),
         Command::Plan { when, keeps } => plan(cli, when.at, *keeps, out),
+        Command::WhatIf { policy, history, when } => {
+            what_if::what_if(cli, policy, history.as_deref(), when.at, out)
+        }
         Command::Explain { person, entitlement, when } => {
             explain_person(cli, person, entitlement.as_deref(), when.at, out)
         }

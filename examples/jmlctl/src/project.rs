@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -82,7 +82,7 @@ impl Project {
     /// Opens a project. Only a `writer` opens the evidence, so that looking needs no lock.
     pub(crate) fn open(config: &Path, time: Time, writer: bool) -> Result<Self, Failure> {
         let config = Config::read(config)?;
-        let policy = read_policy(&config)?;
+        let policy = read_policy(&config.resolve(&config.policy))?;
         let wrong = |what: String| Failure::new(CONFIG, what);
         let paths = [&config.journal, &config.evidence.key, &config.evidence.vault_key];
         for path in paths.into_iter().chain(config.local.as_ref().map(|it| &it.path)) {
@@ -165,17 +165,21 @@ impl Project {
 
     /// Reads the policy again, after it was edited.
     pub(crate) fn reload_policy(&mut self) -> Result<(), Failure> {
-        self.policy = read_policy(&self.config)?;
+        self.policy = read_policy(&self.config.resolve(&self.config.policy))?;
         self.local.as_ref().map_or(Ok(()), |local| define(local, &self.policy))
+    }
+
+    /// Reads a file as the feed's source would send it.
+    pub(crate) fn feed(&self, path: PathBuf, at: DateTime<Utc>) -> Result<Feed, Failure> {
+        let source = SourceId::new(&self.config.feed.source)
+            .map_err(|e| Failure::new(CONFIG, e.to_string()))?;
+        let source = CsvSource::new(source, path, self.policy.attributes.clone());
+        block_on(source.read(at)).map_err(|e| Failure::new(CONFIG, e.to_string()))
     }
 
     /// Reads the feed, judges it, and takes it into the facts if it is healthy. Nothing is stored yet.
     pub(crate) fn read_feed(&mut self, at: DateTime<Utc>) -> Result<FeedNews, Failure> {
-        let path = self.config.resolve(&self.config.feed.path);
-        let source = SourceId::new(&self.config.feed.source)
-            .map_err(|e| Failure::new(CONFIG, e.to_string()))?;
-        let source = CsvSource::new(source, path, self.policy.attributes.clone());
-        let feed = block_on(source.read(at)).map_err(|e| Failure::new(CONFIG, e.to_string()))?;
+        let feed = self.feed(self.config.resolve(&self.config.feed.path), at)?;
         let issues = judge(&feed, self.last_feed.as_ref(), &self.policy.feed, at);
         let merged = if issues.is_empty() {
             self.last_feed = Some(feed.stats.clone());
@@ -235,10 +239,10 @@ fn define(local: &LocalDirectory, policy: &Policy) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_policy(config: &Config) -> Result<Policy, Failure> {
-    let path = config.resolve(&config.policy);
+/// Reads a policy file.
+pub(crate) fn read_policy(path: &Path) -> Result<Policy, Failure> {
     let shown = path.display().to_string();
-    let text = fs::read_to_string(&path)
+    let text = fs::read_to_string(path)
         .map_err(|e| Failure::new(CONFIG, format!("cannot read the policy `{shown}`: {e}")))?;
     policy_file::parse(&shown, &text).map_err(|e| Failure::new(CONFIG, e.to_string()))
 }

@@ -292,6 +292,9 @@ pub(crate) fn connect(
             if *chromeos {
                 delegated = delegated.with_scope(google::CHROMEOS_SCOPE);
             }
+            if !licences.is_empty() {
+                delegated = delegated.with_scope(google::LICENCE_SCOPE);
+            }
             let each = licences.iter();
             let each = each.map(|it| (it.product.as_str(), it.sku.as_str(), it.title.as_str()));
             let customer = customer.as_deref().unwrap_or_default();
@@ -359,6 +362,7 @@ pub(crate) fn connect(
                     Removal::Path => scim::MemberRemoval::Path,
                     Removal::Value => scim::MemberRemoval::Value,
                 },
+                ..scim::Capabilities::default()
             };
             let client = client(url)?.authenticated(Bearer::new(secret("token", token)?));
             checked = Some((client.clone(), able.clone()));

@@ -6,6 +6,7 @@ mod evidence;
 mod feed;
 mod flow;
 mod targets;
+mod what_if;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jml_connectors::google::{ADMIN_SCOPES, CHROMEOS_SCOPE, MAILBOX_SCOPES};
+use jml_connectors::google::{ADMIN_SCOPES, CHROMEOS_SCOPE, LICENCE_SCOPE, MAILBOX_SCOPES};
 use jml_connectors::kit::auth::{ExposeSecret as _, JwtKey};
 use jml_core::clock::Clock as _;
 use jml_engine::SystemClock;
@@ -177,7 +177,8 @@ fn devices_are_touched_where_the_file_says_so() {
 #[test]
 fn licences_of_google_are_in_the_file() {
     let project = Project::new();
-    let scopes: Vec<&str> = ADMIN_SCOPES.into_iter().chain(MAILBOX_SCOPES).collect();
+    let scopes = ADMIN_SCOPES.into_iter().chain([LICENCE_SCOPE]).chain(MAILBOX_SCOPES);
+    let scopes: Vec<&str> = scopes.collect();
     let (server, lines) = google(&project, &scopes);
     server.fake().with(|api| api.add_sku("Google-Apps", "1010020027", "Starter", None));
     let before = project.read("jml.toml");
