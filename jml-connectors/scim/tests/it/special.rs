@@ -14,7 +14,7 @@ use jml_core::provider::{
 use jml_testkit::conformance::Backdoor as _;
 use jml_testkit::fake::scim::{Filters, Quirks};
 
-use crate::world::{self, Door, Place};
+use crate::world::{Door, Place};
 
 fn cx(place: &Place) -> Cx {
     Cx::new(place.clock.clone())
