@@ -108,6 +108,8 @@ CONNECTORS = {
          "let place = Place { last: None, ..place }; let overlap = 0;"),
         ("a lost organisation makes everybody absent", "lib.rs",
          "match self.or_lost(cx, read).await {", "match read {"),
+        ("what comes with a group is theirs", "lib.rs",
+         "bound.iter().filter(|it| it.is_direct())", "bound.iter().filter(|it| it.is_direct() || it.node.id.len() > 9)"),
     ],
     "scim": [
         ("members are taken out in the other way", "requests.rs",

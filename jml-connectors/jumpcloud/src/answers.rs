@@ -6,7 +6,7 @@ use jml_connector_kit::fields::from_json;
 use jml_connector_kit::{Failure, Verdict};
 use jml_core::account::{AccountState, AccountStatus};
 use jml_core::entitlement::EntitlementKey;
-use jml_core::id::{AccountId, AttributeName, EntitlementId, IdentityId, KindId};
+use jml_core::id::{AccountId, AttributeName, EntitlementId, IdError, IdentityId, KindId};
 use jml_core::provider::{ErrorKind, RetryAdvice};
 use serde::Deserialize;
 use serde_json::Value;
@@ -109,6 +109,38 @@ pub(crate) struct Kinds {
     pub(crate) app: KindId,
     pub(crate) system: KindId,
     pub(crate) sudo: KindId,
+    pub(crate) device_group: KindId,
+    pub(crate) directory: KindId,
+}
+
+impl Kinds {
+    /// What an edge to something gives; nothing for what is no entitlement here. The id of a directory says of
+    /// which type it is.
+    pub(crate) fn key(&self, node: &Node) -> Result<Option<EntitlementKey>, IdError> {
+        let (kind, id) = match node.kind.as_str() {
+            "application" => (&self.app, EntitlementId::new(&node.id)?),
+            "system" => (&self.system, EntitlementId::new(&node.id)?),
+            "system_group" => (&self.device_group, EntitlementId::new(&node.id)?),
+            of if directories(of).is_some() => {
+                (&self.directory, EntitlementId::new(format!("{of}/{}", node.id))?)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(EntitlementKey::new(kind.clone(), id)))
+    }
+}
+
+/// Types of directories that a user can be bound to, and where those of a type are.
+const DIRECTORIES: [(&str, &str); 4] = [
+    ("active_directory", "activedirectories"),
+    ("g_suite", "gsuites"),
+    ("ldap_server", "ldapservers"),
+    ("office_365", "office365s"),
+];
+
+/// A type of directories as the graph has it, and where those are; nothing for a type that no user is bound to.
+pub(crate) fn directories(kind: &str) -> Option<(&'static str, &'static str)> {
+    DIRECTORIES.into_iter().find(|it| it.0 == kind)
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -138,6 +170,21 @@ impl Group {
 impl Listed for Group {
     fn place(&self) -> &str {
         self.id.as_str()
+    }
+}
+
+/// A directory: Google Workspace, Microsoft 365, LDAP, Active Directory.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Directory {
+    #[serde(flatten)]
+    pub(crate) node: Node,
+    #[serde(default)]
+    pub(crate) name: String,
+}
+
+impl Listed for Directory {
+    fn place(&self) -> &str {
+        &self.node.id
     }
 }
 
@@ -191,6 +238,10 @@ impl Edge {
     pub(crate) fn is_sudo(&self) -> bool {
         self.attributes.pointer("/sudo/enabled").and_then(Value::as_bool) == Some(true)
     }
+
+    fn ends(&self) -> impl Iterator<Item = &Node> {
+        self.from.iter().chain([&self.to])
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -198,6 +249,12 @@ pub(crate) struct Node {
     pub(crate) id: String,
     #[serde(rename = "type")]
     pub(crate) kind: String,
+}
+
+impl Node {
+    fn is_group(&self) -> bool {
+        self.kind == "user_group"
+    }
 }
 
 impl Listed for Edge {
@@ -210,17 +267,24 @@ impl Listed for Edge {
 /// <https://docs.jumpcloud.com/api/2.0/index.html#tag/Graph>
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Bound {
-    pub(crate) id: EntitlementId,
+    #[serde(flatten)]
+    pub(crate) node: Node,
     #[serde(default)]
     paths: Vec<Vec<Edge>>,
 }
 
 impl Bound {
+    /// Whether a way leads there through no group.
+    pub(crate) fn is_direct(&self) -> bool {
+        let nodes = |path: &[Edge]| path.iter().flat_map(Edge::ends).any(Node::is_group);
+        self.paths.iter().any(|path| !nodes(path))
+    }
+
     /// The groups with which it comes.
     pub(crate) fn groups(&self) -> Vec<&str> {
-        let nodes = self.paths.iter().flatten().flat_map(|it| it.from.iter().chain([&it.to]));
+        let nodes = self.paths.iter().flatten().flat_map(Edge::ends);
         let mut ids: Vec<&str> =
-            nodes.filter(|it| it.kind == "user_group").map(|it| it.id.as_str()).collect();
+            nodes.filter(|it| it.is_group()).map(|it| it.id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -229,7 +293,7 @@ impl Bound {
 
 impl Listed for Bound {
     fn place(&self) -> &str {
-        self.id.as_str()
+        &self.node.id
     }
 }
 
@@ -266,12 +330,10 @@ impl Event {
     /// where the resource does not.
     pub(crate) fn names_nobody(&self) -> bool {
         let of = self.resource.as_ref().and_then(|it| it["type"].as_str()).unwrap_or_default();
-        let held = ["user_group", "group", "system", "application"];
+        let held = ["user_group", "group", "system", "system_group", "application"];
+        let held = |what: &str| held.contains(&what) || directories(what).is_some();
         self.success != Some(false)
-            && self
-                .kind
-                .strip_suffix("_delete")
-                .is_some_and(|what| held.contains(&what) || held.contains(&of))
+            && self.kind.strip_suffix("_delete").is_some_and(|what| held(what) || held(of))
     }
 
     pub(crate) fn kind(&self) -> &str {

@@ -35,6 +35,13 @@ pub(crate) fn descriptor(id: ProviderId, kinds: &Kinds) -> Descriptor {
         .with_kind(kinds.app.clone(), EntitlementKind::many("Application"))
         .with_kind(kinds.system.clone(), EntitlementKind::many("Device"))
         .with_kind(kinds.sudo.clone(), EntitlementKind::many("Device, with all rights on it"))
+        .with_kind(kinds.device_group.clone(), EntitlementKind::many("Device group"))
+        .with_kind(
+            kinds.directory.clone(),
+            EntitlementKind::many(
+                "Directory: Google Workspace, Microsoft 365, LDAP, Active Directory",
+            ),
+        )
         // A user name can be taken only once, so a creation that is sent again finds the first one.
         .with_verb(Verb::CreateAccount, calls.clone().with_idempotency(Idempotency::CheckFirst))
         .with_verb(Verb::UpdateAccount, calls.clone())

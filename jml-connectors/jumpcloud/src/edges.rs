@@ -1,17 +1,48 @@
-//! Edges between users and what they hold: groups, applications, devices.
+//! Edges between users and what they hold: groups, applications, devices, directories.
 
 use jml_connector_kit::Request;
 use jml_core::entitlement::EntitlementKey;
-use jml_core::id::{AccountId, KindId};
+use jml_core::id::AccountId;
 use jml_core::provider::{Cx, Error, ErrorKind, Outcome, RefusalReason, Result, SideEffect};
 
-use crate::answers::{Bound, Edge, Group};
+use crate::answers::{Bound, Edge, Group, directories};
 use crate::{JumpCloud, object_id, requests};
 
+/// Something that a user can be bound to, as the graph has it.
+pub(crate) struct Vertex<'a> {
+    /// Its type.
+    kind: &'static str,
+    /// Where all of that type are.
+    pub(crate) collection: &'static str,
+    pub(crate) id: &'a str,
+}
+
 impl JumpCloud {
-    /// What a user is bound to directly.
-    pub(crate) async fn direct(&self, cx: &Cx, user: &str, kind: &KindId) -> Result<Vec<Edge>> {
-        self.all(cx, requests::associations(user, bound_kind(kind))).await
+    /// Where an entitlement that is no group lies in the graph.
+    pub(crate) fn vertex<'a>(&self, key: &'a EntitlementKey) -> Result<Vertex<'a>> {
+        let (mut id, kinds) = (key.id.as_str(), &self.kinds);
+        let found = if key.kind == kinds.app {
+            Some(("application", "applications"))
+        } else if key.kind == kinds.system {
+            Some(("system", "systems"))
+        } else if key.kind == kinds.device_group {
+            Some(("system_group", "systemgroups"))
+        } else {
+            id.split_once('/').and_then(|(of, rest)| {
+                id = rest;
+                directories(of)
+            })
+        };
+        let Some((kind, collection)) = found else {
+            let text = format!("`{key}` is none: a directory is `directory/TYPE/ID`");
+            return Err(Error::new(ErrorKind::NotFound, text));
+        };
+        Ok(Vertex { kind, collection, id: object_id(id)? })
+    }
+
+    /// What of a type a user is bound to directly.
+    pub(crate) async fn direct(&self, cx: &Cx, user: &str, kind: &str) -> Result<Vec<Edge>> {
+        self.all(cx, requests::associations(user, kind)).await
     }
 
     /// What an edge to something gives: that, and all rights on it if the edge says so.
@@ -39,10 +70,11 @@ impl JumpCloud {
     async fn holds(&self, cx: &Cx, user: &str, key: &EntitlementKey) -> Result<bool> {
         if key.kind == self.kinds.group {
             let groups: Vec<Bound> = self.all(cx, requests::member_of(user)).await?;
-            return Ok(groups.iter().any(|it| it.id == key.id));
+            return Ok(groups.iter().any(|it| it.node.id == key.id.as_str()));
         }
-        let edges = self.direct(cx, user, &key.kind).await?;
-        Ok(edges.iter().any(|it| it.to.id == key.id.as_str()))
+        let vertex = self.vertex(key)?;
+        let edges = self.direct(cx, user, vertex.kind).await?;
+        Ok(edges.iter().any(|it| it.to.id == vertex.id))
     }
 
     /// The request for an edit of an edge.
@@ -54,17 +86,19 @@ impl JumpCloud {
         op: &str,
     ) -> Result<Request> {
         self.descriptor.check_mutable(key)?;
-        let (user, what) = (object_id(id.as_str())?, object_id(key.id.as_str())?);
+        let user = object_id(id.as_str())?;
         if key.kind == self.kinds.group {
+            let group = object_id(key.id.as_str())?;
             self.check_group(cx, key).await?;
-            return Ok(requests::edit_members(what, user, op));
+            return Ok(requests::edit_members(group, user, op));
         }
-        Ok(requests::edit_associations(user, bound_kind(&key.kind), what, op))
+        let vertex = self.vertex(key)?;
+        Ok(requests::edit_associations(user, vertex.kind, vertex.id, op))
     }
 
     /// The edge between a user and a device.
     async fn bond(&self, cx: &Cx, user: &str, system: &str) -> Result<Option<Edge>> {
-        let edges = self.direct(cx, user, &self.kinds.system).await?;
+        let edges = self.direct(cx, user, "system").await?;
         Ok(edges.into_iter().find(|it| it.to.id == system))
     }
 
@@ -139,9 +173,11 @@ impl JumpCloud {
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound && key.kind != self.kinds.group => {
-                let what = if key.kind == self.kinds.system { "systems" } else { "applications" };
+                let vertex = self.vertex(key)?;
+                let of_any_type = key.kind == self.kinds.directory;
+                let what = if of_any_type { "directories" } else { vertex.collection };
                 let bound: Vec<Bound> = self.all(cx, requests::bound(id.as_str(), what)).await?;
-                let held = bound.iter().filter(|it| it.id == key.id);
+                let held = bound.iter().filter(|it| it.node.id == vertex.id);
                 let groups: Vec<&str> = held.flat_map(Bound::groups).collect();
                 if groups.is_empty() {
                     return Err(error);
@@ -152,9 +188,4 @@ impl JumpCloud {
             other => other,
         }
     }
-}
-
-/// The name of a kind in the graph.
-fn bound_kind(kind: &KindId) -> &'static str {
-    if kind.as_str() == "system" { "system" } else { "application" }
 }

@@ -4,6 +4,7 @@ mod answers;
 mod descriptor;
 mod edges;
 mod feed;
+mod listing;
 mod locks;
 mod requests;
 mod window;
@@ -12,30 +13,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use jml_connector_kit::http::pages;
 use jml_connector_kit::http::types::HeaderName;
-use jml_connector_kit::http::{Step, Sweep, pages};
 use jml_connector_kit::{Client, Request, conclude};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::{AccountId, EntitlementId, IdError, KindId, ProviderId};
 use jml_core::provider::{
     Applied, Change, ChangePage, Cursor, Cx, Descriptor, Effect, Error, ErrorKind, Health,
-    HoldingRecord, IdempotencyKey, ListRequest, ListScope, Observation, Operation, Outcome, Page,
-    Provider, RefusalReason, Result, Row, SideEffect, Target, Verb, Watermark,
+    IdempotencyKey, ListRequest, ListScope, Observation, Operation, Outcome, Page, Provider,
+    RefusalReason, Result, Row, SideEffect, Target, Verb, Watermark,
 };
 use serde::de::DeserializeOwned;
 
-use answers::{Bound, DYNAMIC, Edge, Group, Kinds, Named, Results, State, Thing, User};
+use answers::{Bound, DYNAMIC, Group, Kinds, Named, Results, State, User};
 use window::{Listed, Shape};
-
-/// Containers that are walked for who holds what: groups, applications, devices.
-const STAGES: usize = 3;
-
-/// The last of them.
-const SYSTEMS: usize = 2;
-
-/// What the containers of v1 are called, behind the groups.
-const THINGS: [&str; 2] = ["applications", "systems"];
 
 /// A JumpCloud organisation.
 #[derive(Debug)]
@@ -70,6 +62,8 @@ impl JumpCloud {
             app: KindId::new("app")?,
             system: KindId::new("system")?,
             sudo: KindId::new("sudo")?,
+            device_group: KindId::new("device_group")?,
+            directory: KindId::new("directory")?,
         };
         let descriptor = descriptor::descriptor(id, &kinds);
         let console = console.classifying(answers::classify);
@@ -206,15 +200,22 @@ impl JumpCloud {
             }
         }
         for group in groups {
-            let by_query = dynamic.contains(&group.id);
+            let group = EntitlementId::new(group.node.id).map_err(broken)?;
+            let by_query = dynamic.contains(&group);
             let kind = if by_query { &self.kinds.dynamic_group } else { &self.kinds.group };
-            state.holdings.insert(EntitlementKey::new(kind.clone(), group.id));
+            state.holdings.insert(EntitlementKey::new(kind.clone(), group));
         }
-        for kind in [&self.kinds.app, &self.kinds.system] {
+        for kind in ["application", "system", "system_group"] {
             for edge in self.direct(cx, id, kind).await? {
-                let thing = EntitlementKey::new(kind.clone(), entitlement(&edge.to.id)?);
-                state.holdings.extend(self.keys(&edge, &thing));
+                if let Some(thing) = self.kinds.key(&edge.to).map_err(broken)? {
+                    state.holdings.extend(self.keys(&edge, &thing));
+                }
             }
+        }
+        // Directories of every type in one answer; direct edges would be one for each type.
+        let bound: Vec<Bound> = self.all(cx, requests::bound(id, "directories")).await?;
+        for directory in bound.iter().filter(|it| it.is_direct()) {
+            state.holdings.extend(self.kinds.key(&directory.node).map_err(broken)?);
         }
         let keys: Vec<Named> = self.fetch(cx, requests::ssh_keys(id)).await?;
         let phones: Vec<Named> = self.fetch(cx, requests::push_endpoints(id)).await?;
@@ -226,87 +227,6 @@ impl JumpCloud {
         ]
         .into();
         Ok(state)
-    }
-
-    async fn holdings(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
-        let sweep = Sweep::resume(asked)?;
-        let next = sweep.clone();
-        let read = match sweep.step() {
-            Step::Containers { stage: 0, link } => {
-                let (found, link) = self
-                    .page::<Group>(cx, requests::groups(), Shape::Plain, requests::PAGE, link)
-                    .await?;
-                let found = found.iter().map(|it| it.key(&self.kinds).to_string()).collect();
-                return next.containers(asked, STAGES, found, link);
-            }
-            Step::Containers { stage, link } => {
-                let (what, kind) = self.thing(stage)?;
-                let (found, link) = self
-                    .page::<Thing>(cx, requests::list(what), Shape::Sorted, requests::PAGE, link)
-                    .await?;
-                let found = found.into_iter();
-                let found = found.map(|it| EntitlementKey::new(kind.clone(), it.id).to_string());
-                return next.containers(asked, STAGES, found.collect(), link);
-            }
-            Step::Members { stage, container, link } => {
-                // An edge may be two rows.
-                let size = if stage == SYSTEMS { size.div_ceil(2) } else { size };
-                let key: EntitlementKey = container.parse().map_err(|_| Sweep::not_ours())?;
-                let request = match stage {
-                    0 => requests::members(key.id.as_str()),
-                    _ => requests::bound_users(self.thing(stage)?.0, key.id.as_str()),
-                };
-                let found = self.page::<Edge>(cx, request, Shape::Plain, size, link).await;
-                found.and_then(|(found, link)| {
-                    let mut rows = Vec::new();
-                    for edge in found.iter().filter(|it| it.to.kind == "user") {
-                        let account = AccountId::new(&edge.to.id).map_err(broken)?;
-                        rows.extend(self.keys(edge, &key).map(|entitlement| {
-                            let account = account.clone();
-                            Row::Holding(HoldingRecord { account, entitlement })
-                        }));
-                    }
-                    Ok((rows, link))
-                })
-            }
-        };
-        next.members(asked, STAGES, read)
-    }
-
-    /// What a stage behind the groups is about.
-    fn thing(&self, stage: usize) -> Result<(&'static str, &KindId)> {
-        let kinds = [&self.kinds.app, &self.kinds.system];
-        let at = stage.checked_sub(1).ok_or_else(Sweep::not_ours)?;
-        let what = THINGS.get(at).zip(kinds.get(at));
-        what.map(|(what, kind)| (*what, *kind)).ok_or_else(Sweep::not_ours)
-    }
-
-    /// Groups, then applications, then devices, then all rights on these.
-    async fn entitlements(&self, cx: &Cx, asked: &ListRequest, size: u32) -> Result<Page> {
-        let sweep = Sweep::resume(asked)?;
-        let next = sweep.clone();
-        match sweep.step() {
-            Step::Containers { stage: 0, link } => {
-                let (found, link) =
-                    self.page::<Group>(cx, requests::groups(), Shape::Plain, size, link).await?;
-                let rows = found.iter().map(|it| Row::entitlement(it.key(&self.kinds), &it.name));
-                next.rows(asked, STAGES + 1, rows.collect(), link)
-            }
-            Step::Containers { stage, link } => {
-                let (what, kind) = match stage {
-                    STAGES => ("systems", &self.kinds.sudo),
-                    stage => self.thing(stage)?,
-                };
-                let (found, link) =
-                    self.page::<Thing>(cx, requests::list(what), Shape::Sorted, size, link).await?;
-                let rows = found.iter();
-                let rows = rows.map(|it| {
-                    Row::entitlement(EntitlementKey::new(kind.clone(), it.id.clone()), it.title())
-                });
-                next.rows(asked, STAGES + 1, rows.collect(), link)
-            }
-            _ => Err(Sweep::not_ours()),
-        }
     }
 
     /// JumpCloud says 400 or 409 both to a wrong value and to one that somebody else has. Who it is, a look
@@ -469,10 +389,6 @@ fn object_id(text: &str) -> Result<&str> {
         return Ok(text);
     }
     Err(Error::new(ErrorKind::NotFound, "JumpCloud's ids are of 24 hexadecimal digits"))
-}
-
-fn entitlement(id: &str) -> Result<EntitlementId> {
-    EntitlementId::new(id).map_err(broken)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]

@@ -23,7 +23,7 @@ impl JumpCloud {
         user: &str,
     ) -> Result<Outcome> {
         let mut devices: Vec<Thing> = Vec::new();
-        for edge in self.direct(cx, user, &self.kinds.system).await? {
+        for edge in self.direct(cx, user, "system").await? {
             match self.fetch(cx, requests::system(&edge.to.id)).await {
                 Ok(device) => devices.push(device),
                 // Enrolled no more.

@@ -176,17 +176,29 @@ pub(crate) fn member_of(user: &str) -> Request {
     Request::get(path!["api", "v2", "users", user, "memberof"])
 }
 
-/// The users that an application or a device (`applications`, `systems`) is bound to directly.
+/// Device groups.
+/// <https://docs.jumpcloud.com/api/2.0/index.html#operation/groups_system_list>
+pub(crate) fn system_groups() -> Request {
+    Request::get(path!["api", "v2", "systemgroups"])
+}
+
+/// Directories of every type.
+/// <https://docs.jumpcloud.com/api/2.0/index.html#operation/directories_list>
+pub(crate) fn directories() -> Request {
+    Request::get(path!["api", "v2", "directories"])
+}
+
+/// The users that something in a collection (`applications`, `systems`, `gsuites`, ...) is bound to directly.
 pub(crate) fn bound_users(what: &str, id: &str) -> Request {
     Request::get(path!["api", "v2", what, id, "associations"]).query("targets", "user")
 }
 
-/// What a user is bound to directly: `application`, `system`.
+/// What of a type a user is bound to directly: `application`, `system`, `g_suite`, ...
 pub(crate) fn associations(user: &str, kind: &str) -> Request {
     Request::get(path!["api", "v2", "users", user, "associations"]).query("targets", kind)
 }
 
-/// What a user is bound to on any way: `applications`, `systems`.
+/// What a user is bound to on any way: `applications`, `systems`, `systemgroups`, `directories`.
 /// <https://docs.jumpcloud.com/api/2.0/index.html#operation/graph_userTraverseApplication>
 pub(crate) fn bound(user: &str, what: &str) -> Request {
     Request::get(path!["api", "v2", "users", user, what])
@@ -198,7 +210,7 @@ pub(crate) fn edit_members(group: &str, user: &str, op: &str) -> Request {
         .json(json!({ "op": op, "type": "user", "id": user }))
 }
 
-/// Binds a user to an application or a device, or ends that (`add`, `remove`).
+/// Binds a user to something of a type, or ends that (`add`, `remove`).
 pub(crate) fn edit_associations(user: &str, kind: &str, id: &str, op: &str) -> Request {
     Request::post(path!["api", "v2", "users", user, "associations"])
         .json(json!({ "op": op, "type": kind, "id": id }))

@@ -12,7 +12,7 @@ use jml_core::journal::RunOutcome;
 use jml_testkit::fake::{Hits, WireFault};
 
 use crate::suite::papers;
-use crate::world::{CRM, ENGINEERS, EVERYBODY_IN_SALES, LAPTOP, Place, SALES, STAFF};
+use crate::world::{CRM, ENGINEERS, EVERYBODY_IN_SALES, LAPTOP, Place, SALES, STAFF, WORKSPACE};
 
 const POLICY: &str = r#"
 version: "1"
@@ -29,9 +29,10 @@ entitlements:
   t/group/{sales}: { title: Sales }
   t/app/{crm}: { title: Customer records }
   t/system/{laptop}: { title: Laptop }
+  t/directory/g_suite/{workspace}: { title: Google Workspace }
   t/sudo/{laptop}: { title: All rights on the laptop, sensitivity: sensitive }
 rules:
-  staff: { title: Staff, when: always, grants: [t/group/{staff}] }
+  staff: { title: Staff, when: always, grants: [t/group/{staff}, t/directory/g_suite/{workspace}] }
   engineers: { title: Engineers, when: { eq: { team: engineering } }, grants: [t/group/{engineers}, t/system/{laptop}, t/sudo/{laptop}] }
   sales: { title: Sales, when: { eq: { team: sales } }, grants: [t/group/{sales}, t/app/{crm}] }
 accounts:
@@ -41,12 +42,13 @@ brakes: { max_leavers_share: 100%, max_revokes_share: 100%, max_group_loss_share
 "#;
 
 /// What stands for each id.
-const NAMES: [(&str, &str); 5] = [
+const NAMES: [(&str, &str); 6] = [
     (STAFF, "{staff}"),
     (ENGINEERS, "{engineers}"),
     (SALES, "{sales}"),
     (CRM, "{crm}"),
     (LAPTOP, "{laptop}"),
+    (WORKSPACE, "{workspace}"),
 ];
 
 pub(crate) const ADA: Person<'_> = Person {
@@ -83,11 +85,17 @@ pub(crate) fn ada(place: &Place) -> (String, BTreeSet<String>) {
 
 pub(crate) fn engineer() -> BTreeSet<String> {
     let groups = [STAFF, ENGINEERS].map(|it| format!("group/{it}"));
-    groups.into_iter().chain(["system", "sudo"].map(|it| format!("{it}/{LAPTOP}"))).collect()
+    let device = ["system", "sudo"].map(|it| format!("{it}/{LAPTOP}"));
+    groups.into_iter().chain(device).chain([workspace()]).collect()
+}
+
+fn workspace() -> String {
+    format!("directory/g_suite/{WORKSPACE}")
 }
 
 fn seller() -> BTreeSet<String> {
-    [format!("group/{STAFF}"), format!("group/{SALES}"), format!("app/{CRM}")].into()
+    let groups = [STAFF, SALES].map(|it| format!("group/{it}"));
+    groups.into_iter().chain([format!("app/{CRM}"), workspace()]).collect()
 }
 
 /// What somebody collects at work.

@@ -1,6 +1,7 @@
 //! What is JumpCloud's own: service accounts, several organisations, managers, groups that queries fill, ways
 //! through groups, blocked addresses.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +14,15 @@ use jml_core::digest::Digest;
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::AccountId;
 use jml_core::provider::{
-    Applied, Change, Cx, Effect, ErrorKind, Expect, IdempotencyKey, Observation, Operation,
-    Provider as _, RefusalReason, RetryAdvice, SideEffect, Target,
+    Applied, Change, Cx, Effect, ErrorKind, Expect, IdempotencyKey, ListRequest, Observation,
+    Operation, Provider as _, RefusalReason, RetryAdvice, Row, SideEffect, Target,
 };
 use jml_testkit::conformance::Backdoor as _;
 use jml_testkit::fake::{Hits, WireFault};
 use serde_json::json;
 
 use crate::suite::papers;
-use crate::world::{CRM, Door, EVERYBODY_IN_SALES, LAPTOP, Place, SALES, key};
+use crate::world::{CRM, Door, EVERYBODY_IN_SALES, LAPTOP, Place, SALES, WORKSPACE, key};
 
 async fn somebody(place: &Place, name: &str) -> AccountId {
     let id = "new".parse().unwrap();
@@ -126,6 +127,97 @@ async fn an_application_through_a_group_goes_with_the_group() {
     let outcome = provider.apply(&cx, &change(&id, op)).await.unwrap();
     assert_eq!(outcome.effect, Effect::Unchanged);
     jml_connector_checks::agrees("jumpcloud, through a group", papers.as_ref());
+}
+
+/// Whom a user is bound to directly is held: in device groups and in directories of every type. What comes with a
+/// group shows with the group.
+#[tokio::test]
+async fn device_groups_and_directories_are_given_shown_and_taken() {
+    let papers = papers();
+    let place = Place::new(papers.as_ref());
+    let (id, other) = (somebody(&place, "ada").await, somebody(&place, "bob").await);
+    let keys = place.fake().with(|api| {
+        api.groups.get_mut(SALES).unwrap().members.insert(other.to_string());
+        let mut keys = vec![format!("device_group/{}", api.add_system_group("servers"))];
+        for kind in ["active_directory", "g_suite", "ldap_server", "office_365"] {
+            let made = api.add_directory(kind, kind);
+            api.directories.get_mut(&made).unwrap().groups.insert(SALES.into());
+            keys.push(format!("directory/{kind}/{made}"));
+        }
+        // It tells JumpCloud of people, and nobody is bound to it.
+        api.add_directory("people", "workday");
+        keys
+    });
+    let cx = Cx::new(place.clock.clone());
+    let provider = place.provider("t");
+    let held = async |id: &AccountId| -> BTreeSet<String> {
+        let seen = provider.read(&cx, &Target::Account(id.clone())).await.unwrap();
+        seen.account().unwrap().holdings.iter().map(ToString::to_string).collect()
+    };
+    for text in &keys {
+        let op = Operation::Grant { entitlement: key(text) };
+        for effect in [Effect::Accepted, Effect::Unchanged] {
+            let outcome = provider.apply(&cx, &change(&id, op.clone())).await.unwrap();
+            assert_eq!(outcome.effect, effect, "{text}");
+        }
+    }
+    let wanted: BTreeSet<String> = keys.iter().cloned().collect();
+    assert_eq!(held(&id).await, wanted);
+    assert_eq!(held(&other).await, [format!("group/{SALES}")].into());
+
+    let rows = async |asked: ListRequest| {
+        let (mut asked, mut rows) = (asked, Vec::new());
+        loop {
+            let page = provider.list(&cx, &asked).await.unwrap();
+            rows.extend(page.rows().to_vec());
+            let Some(next) = page.next() else { return rows };
+            asked.cursor = Some(next.clone());
+        }
+    };
+    let listed: BTreeSet<String> = rows(ListRequest::holdings())
+        .await
+        .into_iter()
+        .filter_map(|row| match row {
+            Row::Holding(it) if it.account == id => Some(it.entitlement.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(listed, wanted);
+    let mut named: Vec<(String, String)> = rows(ListRequest::entitlements())
+        .await
+        .into_iter()
+        .filter_map(|row| match row {
+            Row::Entitlement(it) => Some((it.key.to_string(), it.title.to_string())),
+            _ => None,
+        })
+        .filter(|(it, _)| it.starts_with("directory/") || it.starts_with("device_group/"))
+        .collect();
+    named.retain(|(it, _)| !it.ends_with(WORKSPACE));
+    let titles = ["servers", "active_directory", "g_suite", "ldap_server", "office_365"];
+    let pairs = keys.iter().zip(titles).map(|(it, title)| (it.clone(), title.to_owned()));
+    assert_eq!(BTreeSet::from_iter(named), pairs.collect());
+
+    for text in &keys {
+        let op = Operation::Revoke { entitlement: key(text) };
+        for effect in [Effect::Accepted, Effect::Unchanged] {
+            let outcome = provider.apply(&cx, &change(&id, op.clone())).await.unwrap();
+            assert_eq!(outcome.effect, effect, "{text}");
+        }
+        if text.starts_with("directory/") {
+            let error = provider.apply(&cx, &change(&other, op)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Refused(RefusalReason::Immutable), "{text}");
+            assert!(error.message().contains(SALES), "{error}");
+        }
+    }
+    assert!(held(&id).await.is_empty());
+    // A directory by its id alone, or of a type that nobody is bound to.
+    for text in [format!("directory/{WORKSPACE}"), format!("directory/workday/{WORKSPACE}")] {
+        let op = Operation::Grant { entitlement: key(&text) };
+        let error = provider.apply(&cx, &change(&id, op)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(error.message().contains("directory/TYPE/ID"), "{error}");
+    }
+    jml_connector_checks::agrees("jumpcloud, directories", papers.as_ref());
 }
 
 /// All rights on a device are something of their own, and go with the device.

@@ -16,7 +16,13 @@ pub(crate) fn papers() -> Option<Documents> {
     ])?;
     // JumpCloud's own `Remove-JCUser` sends it.
     let papers = papers.excusing([("DELETE /systemusers/{id}", "`cascade_manager`")]);
-    Some(papers.beyond([(Method::POST, "/oauth2/token")]))
+    // The copies leave these collections of the graph out.
+    Some(papers.beyond([
+        (Method::POST, "/oauth2/token"),
+        (Method::GET, "/api/v2/activedirectories/{id}/associations"),
+        (Method::GET, "/api/v2/ldapservers/{id}/associations"),
+        (Method::GET, "/api/v2/systemgroups/{id}/associations"),
+    ]))
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(crate) const STAFF: &str = "600000000000000000000003";
 pub(crate) const EVERYBODY_IN_SALES: &str = "600000000000000000000004";
 pub(crate) const CRM: &str = "610000000000000000000005";
 pub(crate) const LAPTOP: &str = "620000000000000000000006";
+pub(crate) const WORKSPACE: &str = "680000000000000000000007";
 
 /// An organisation on a socket of its own.
 pub(crate) struct Place {
@@ -48,8 +49,9 @@ impl Place {
             api.add_dynamic_group("everybody in sales", "department", "sales"),
             api.add_app("Customer records"),
             api.add_system("laptop", "linux"),
+            api.add_directory("corp.test", "g_suite"),
         ];
-        assert_eq!(made, [EVERYBODY_IN_SALES, CRM, LAPTOP]);
+        assert_eq!(made, [EVERYBODY_IN_SALES, CRM, LAPTOP, WORKSPACE]);
         let fake = Fake::new(api, clock.clone());
         let watched = Watched::new(documents, crate::suite::papers);
         let fake = watched.watch(fake);
@@ -91,7 +93,12 @@ pub(crate) fn world(documents: Option<&Documents>, locks: bool) -> World {
         let made = JumpCloud::new(id, client.clone(), client.clone()).expect("a connector");
         if locks { made.locking_devices() } else { made }
     };
-    let free = [format!("group/{ENGINEERS}"), format!("app/{CRM}"), format!("system/{LAPTOP}")];
+    let free = [
+        format!("group/{ENGINEERS}"),
+        format!("app/{CRM}"),
+        format!("system/{LAPTOP}"),
+        format!("directory/g_suite/{WORKSPACE}"),
+    ];
     World::of(Arc::new(make()))
         .clock(place.clock)
         .entitlements(free.iter().map(|it| key(it)))
@@ -173,6 +180,12 @@ pub(crate) fn state(api: &Api, id: &str, user: &User) -> AccountState {
             hold("sudo", system);
         }
     }
+    for (group, _) in api.system_groups.iter().filter(|(_, it)| it.users.contains(id)) {
+        hold("device_group", group);
+    }
+    for (directory, it) in api.directories.iter().filter(|(_, it)| it.users.contains(id)) {
+        hold(&format!("directory/{}", it.kind), directory);
+    }
     let count = |number: usize| u32::try_from(number).unwrap();
     let open = api.systems.values().filter(|it| is_open(it, id)).count();
     let factors = usize::from(user.totp) + usize::from(user.webauthn) + user.push.len();
@@ -205,11 +218,18 @@ impl Backdoor for Door {
                     group.members.remove(&id);
                 }
             }
-            for (name, app) in &mut api.apps {
-                if held.contains(&format!("app/{name}")) {
-                    app.users.insert(id.clone());
+            let apps = api.apps.iter_mut();
+            let apps = apps.map(|(it, app)| (format!("app/{it}"), &mut app.users));
+            let groups = api.system_groups.iter_mut();
+            let groups = groups.map(|(it, group)| (format!("device_group/{it}"), &mut group.users));
+            let directories = api.directories.iter_mut().map(|(it, directory)| {
+                (format!("directory/{}/{it}", directory.kind), &mut directory.users)
+            });
+            for (name, users) in apps.chain(groups).chain(directories) {
+                if held.contains(&name) {
+                    users.insert(id.clone());
                 } else {
-                    app.users.remove(&id);
+                    users.remove(&id);
                 }
             }
             for (name, system) in &mut api.systems {

@@ -1,4 +1,4 @@
-//! v2: user groups, edges between users and what they are bound to, push endpoints.
+//! v2: user groups, device groups, directories, edges between users and what they are bound to, push endpoints.
 
 use std::collections::BTreeSet;
 
@@ -20,6 +20,24 @@ impl Group {
 
 fn edge(kind: &str, id: &str) -> Value {
     value!({ "to": { "type": kind, "id": id }, "attributes": {} })
+}
+
+/// The collections of what a user can be bound to, and the type in the graph of what is in each.
+const COLLECTIONS: [(&str, &str); 7] = [
+    ("applications", "application"),
+    ("systems", "system"),
+    ("systemgroups", "system_group"),
+    ("activedirectories", "active_directory"),
+    ("gsuites", "g_suite"),
+    ("ldapservers", "ldap_server"),
+    ("office365s", "office_365"),
+];
+
+/// The types of directories.
+const DIRECTORIES: [&str; 4] = ["active_directory", "g_suite", "ldap_server", "office_365"];
+
+fn type_of(collection: &str) -> Option<&'static str> {
+    COLLECTIONS.iter().find(|it| it.0 == collection).map(|it| it.1)
 }
 
 /// Something that is bound, with the ways on which it is.
@@ -44,8 +62,25 @@ impl JumpCloud {
         match (method, rest) {
             (_, ["usergroups", id, rest @ ..]) => self.route_group(request, id, rest, body, now),
             (_, ["users", id, rest @ ..]) => self.route_user(request, id, rest, body, now),
-            (&Method::GET, [kind @ ("applications" | "systems"), id, "associations"]) => {
-                let Some((users, groups)) = self.edges(kind, id) else { return nothing() };
+            (&Method::GET, ["systemgroups"]) => {
+                let rows = self.system_groups.iter().map(|(id, it)| {
+                    value!({ "id": id, "name": it.name, "type": "system_group",
+                             "membershipMethod": "STATIC", "attributes": {} })
+                });
+                let rows = rows.collect();
+                self.array(request, rows)
+            }
+            (&Method::GET, ["directories"]) => {
+                let rows = self
+                    .directories
+                    .iter()
+                    .map(|(id, it)| value!({ "id": id, "name": it.name, "type": it.kind }));
+                let rows = rows.collect();
+                self.array(request, rows)
+            }
+            (&Method::GET, [collection, id, "associations"]) => {
+                let found = type_of(collection).and_then(|kind| self.edges(kind, id));
+                let Some((users, groups)) = found else { return nothing() };
                 let rows = match query(request).get("targets").map(String::as_str) {
                     Some("user") => {
                         let system = self.systems.get(*id);
@@ -63,8 +98,8 @@ impl JumpCloud {
                 };
                 self.array(request, rows)
             }
-            (&Method::GET, [kind @ ("applications" | "systems"), id, "users"]) => {
-                let kind = if *kind == "systems" { "system" } else { "application" };
+            (&Method::GET, [collection, id, "users"]) => {
+                let Some(kind) = type_of(collection) else { return nothing() };
                 let rows = self.users.keys().filter_map(|user| {
                     let paths = self.paths(kind, id, user);
                     (!paths.is_empty()).then(|| bound("user", user, &paths))
@@ -76,14 +111,48 @@ impl JumpCloud {
         }
     }
 
-    /// The users and the groups that are bound to something directly.
+    /// The users and the groups that are bound to something of a type directly.
     fn edges(&self, kind: &str, id: &str) -> Option<(BTreeSet<String>, BTreeSet<String>)> {
-        if kind == "systems" || kind == "system" {
-            let system = self.systems.get(id)?;
-            return Some((system.users.keys().cloned().collect(), system.groups.clone()));
+        let (users, groups) = match kind {
+            "system" => {
+                let system = self.systems.get(id)?;
+                return Some((system.users.keys().cloned().collect(), system.groups.clone()));
+            }
+            "application" => self.apps.get(id).map(|it| (&it.users, &it.groups))?,
+            "system_group" => self.system_groups.get(id).map(|it| (&it.users, &it.groups))?,
+            _ => {
+                let found = self.directories.get(id).filter(|it| it.kind == kind);
+                found.map(|it| (&it.users, &it.groups))?
+            }
+        };
+        Some((users.clone(), groups.clone()))
+    }
+
+    /// Everything of a type, by its id.
+    fn ids(&self, kind: &str) -> Vec<String> {
+        match kind {
+            "system" => self.systems.keys().cloned().collect(),
+            "application" => self.apps.keys().cloned().collect(),
+            "system_group" => self.system_groups.keys().cloned().collect(),
+            _ => {
+                let found = self.directories.iter().filter(|(_, it)| it.kind == kind);
+                found.map(|(id, _)| id.clone()).collect()
+            }
         }
-        let app = self.apps.get(id)?;
-        Some((app.users.clone(), app.groups.clone()))
+    }
+
+    /// Everything of some types that a user is bound to on any way, with the ways.
+    fn reached(&self, kinds: &[&str], user: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        for kind in kinds {
+            for id in self.ids(kind) {
+                let paths = self.paths(kind, &id, user);
+                if !paths.is_empty() {
+                    rows.push(bound(kind, &id, &paths));
+                }
+            }
+        }
+        rows
     }
 
     /// Every way from a user to something.
@@ -190,6 +259,11 @@ impl JumpCloud {
                 let groups = match text(body, "type") {
                     "application" => self.apps.get_mut(to).map(|it| &mut it.groups),
                     "system" => self.systems.get_mut(to).map(|it| &mut it.groups),
+                    "system_group" => self.system_groups.get_mut(to).map(|it| &mut it.groups),
+                    kind if DIRECTORIES.contains(&kind) => {
+                        let found = self.directories.get_mut(to).filter(|it| it.kind == kind);
+                        found.map(|it| &mut it.groups)
+                    }
                     _ => return invalid("type"),
                 };
                 let Some(groups) = groups else { return nothing() };
@@ -256,10 +330,6 @@ impl JumpCloud {
             (&Method::GET, ["associations"]) => {
                 let query = query(request);
                 let rows = match query.get("targets").map(String::as_str) {
-                    Some("application") => {
-                        let held = self.apps.iter().filter(|(_, it)| it.users.contains(id));
-                        held.map(|(app, _)| edge("application", app)).collect()
-                    }
                     Some("system") => {
                         let held = self.systems.iter();
                         let held = held.filter_map(|(system, it)| {
@@ -269,21 +339,24 @@ impl JumpCloud {
                         });
                         held.collect()
                     }
-                    Some(_) => Vec::new(),
+                    Some(kind) => {
+                        let ids = self.ids(kind).into_iter();
+                        let held = ids.filter(|it| {
+                            self.edges(kind, it).is_some_and(|(users, _)| users.contains(id))
+                        });
+                        held.map(|it| edge(kind, &it)).collect()
+                    }
                     None => return invalid("targets is required"),
                 };
                 self.array(request, rows)
             }
-            (&Method::GET, [what @ ("applications" | "systems")]) => {
-                let (kind, ids): (_, Vec<&String>) = match *what {
-                    "systems" => ("system", self.systems.keys().collect()),
-                    _ => ("application", self.apps.keys().collect()),
-                };
-                let rows = ids.into_iter().filter_map(|it| {
-                    let paths = self.paths(kind, it, id);
-                    (!paths.is_empty()).then(|| bound(kind, it, &paths))
-                });
-                let rows = rows.collect();
+            (&Method::GET, ["directories"]) => {
+                let rows = self.reached(&DIRECTORIES, id);
+                self.array(request, rows)
+            }
+            (&Method::GET, [collection]) if type_of(collection).is_some() => {
+                let kinds = type_of(collection);
+                let rows = self.reached(kinds.as_slice(), id);
                 self.array(request, rows)
             }
             (&Method::POST, ["associations"]) => self.bind(id, body, now),
@@ -304,7 +377,7 @@ impl JumpCloud {
         }
     }
 
-    /// An edge between a user and an application or a device.
+    /// An edge between a user and something.
     fn bind(&mut self, user: &str, body: &Value, now: DateTime<Utc>) -> Response {
         let (to, op) = (text(body, "id").to_owned(), text(body, "op").to_owned());
         if !["add", "remove", "update"].contains(&op.as_str()) || !is_object_id(&to) {
@@ -312,14 +385,6 @@ impl JumpCloud {
         }
         let kind = text(body, "type").to_owned();
         let moved = match kind.as_str() {
-            "application" => {
-                let Some(app) = self.apps.get_mut(&to) else { return nothing() };
-                match op.as_str() {
-                    "add" => app.users.insert(user.to_owned()),
-                    "remove" => app.users.remove(user),
-                    _ => app.users.contains(user),
-                }
-            }
             "system" => {
                 let Some(system) = self.systems.get_mut(&to) else { return nothing() };
                 let known = system.users.contains_key(user);
@@ -335,6 +400,22 @@ impl JumpCloud {
                         system.users.insert(user.to_owned(), attributes);
                         true
                     }
+                }
+            }
+            kind if COLLECTIONS.iter().any(|it| it.1 == kind) => {
+                let users = match kind {
+                    "application" => self.apps.get_mut(&to).map(|it| &mut it.users),
+                    "system_group" => self.system_groups.get_mut(&to).map(|it| &mut it.users),
+                    _ => {
+                        let found = self.directories.get_mut(&to).filter(|it| it.kind == kind);
+                        found.map(|it| &mut it.users)
+                    }
+                };
+                let Some(users) = users else { return nothing() };
+                match op.as_str() {
+                    "add" => users.insert(user.to_owned()),
+                    "remove" => users.remove(user),
+                    _ => users.contains(user),
                 }
             }
             _ => return invalid("type"),

@@ -53,6 +53,10 @@ pub struct JumpCloud {
     pub apps: BTreeMap<String, App>,
     /// Devices by id.
     pub systems: BTreeMap<String, System>,
+    /// Device groups by id.
+    pub system_groups: BTreeMap<String, SystemGroup>,
+    /// Directories by id.
+    pub directories: BTreeMap<String, Directory>,
     /// What Directory Insights knows, oldest first.
     pub events: Vec<Event>,
     /// What is on.
@@ -168,6 +172,32 @@ pub struct System {
     pub commands: Vec<String>,
 }
 
+/// A device group. Which devices are in it is not kept here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct SystemGroup {
+    /// Its name.
+    pub name: String,
+    /// Users who may sign in to its devices.
+    pub users: BTreeSet<String>,
+    /// Groups whose members may.
+    pub groups: BTreeSet<String>,
+}
+
+/// A directory that JumpCloud makes accounts in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Directory {
+    /// `active_directory`, `g_suite`, `ldap_server`, `office_365`; `workday`, which nobody is bound to.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Users who were bound to it one by one.
+    pub users: BTreeSet<String>,
+    /// Groups whose members are in it.
+    pub groups: BTreeSet<String>,
+}
+
 /// An event of Directory Insights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
@@ -226,6 +256,22 @@ impl JumpCloud {
         let id = self.id(0x62);
         let system = System { name: name.into(), os: os.into(), ..System::default() };
         self.systems.insert(id.clone(), system);
+        id
+    }
+
+    /// Makes a device group; the answer is its id.
+    pub fn add_system_group(&mut self, name: &str) -> String {
+        let id = self.id(0x67);
+        let group = SystemGroup { name: name.to_owned(), ..SystemGroup::default() };
+        self.system_groups.insert(id.clone(), group);
+        id
+    }
+
+    /// Connects a directory of a type (`g_suite`, ...); the answer is its id.
+    pub fn add_directory(&mut self, name: &str, kind: &str) -> String {
+        let id = self.id(0x68);
+        let (name, kind) = (name.to_owned(), kind.to_owned());
+        self.directories.insert(id.clone(), Directory { kind, name, ..Directory::default() });
         id
     }
 

@@ -266,6 +266,12 @@ impl JumpCloud {
         for system in self.systems.values_mut() {
             system.users.remove(id);
         }
+        for group in self.system_groups.values_mut() {
+            group.users.remove(id);
+        }
+        for directory in self.directories.values_mut() {
+            directory.users.remove(id);
+        }
     }
 }
 
