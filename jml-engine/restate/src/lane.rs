@@ -4,8 +4,8 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
 use jml_core::digest::Digest;
-use jml_core::id::{AccountId, ProviderId};
-use jml_core::provider::{Call, Cx, Error, ErrorKind, ErrorRecord, Target};
+use jml_core::id::ProviderId;
+use jml_core::provider::{Call, Cx, Error, ErrorKind, ErrorRecord, Operation, Target};
 use jml_engine::Ports;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::words::Heard;
 
 /// A virtual object for each of a target's lanes, named `target/number`. Restate runs one handler of a key at a
 /// time, so a target with four lanes has at most four calls under way, however many workers there are. Calls
-/// about one account share a lane; the first lane is for runs that keep somebody out, so that they do not wait
+/// about one account share a lane, and so do those that look for one and make it; the first lane is for runs that keep somebody out, so that they do not wait
 /// behind a reorganisation.
 pub(crate) struct Lane {
     ports: Arc<Ports>,
@@ -70,7 +70,12 @@ impl Lane {
         }
         let about = match call {
             Call::Read(Target::Account(account)) => account.as_str(),
-            Call::Apply(change) => change.account.as_ref().map_or("", AccountId::as_str),
+            Call::Read(Target::External { identity, .. }) => identity.as_str(),
+            Call::Apply(change) => match (&change.account, &change.op) {
+                (Some(account), _) => account.as_str(),
+                (None, Operation::CreateAccount { external_id, .. }) => external_id.as_str(),
+                (None, _) => "",
+            },
             Call::Poll(handle) => handle.0.as_str(),
             _ => "",
         };
@@ -126,8 +131,12 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
-    use jml_core::id::{AccountId, ProviderId};
-    use jml_core::provider::{Call, Provider as _, Target};
+    use jml_core::account::AccountStatus;
+    use jml_core::digest::Digest;
+    use jml_core::id::{AccountId, IdentityId, ProviderId};
+    use jml_core::provider::{
+        Call, Change, Expect, IdempotencyKey, Operation, Provider as _, Target,
+    };
     use jml_engine::store::MemoryStore;
     use jml_engine::{Ports, Silent, SystemClock};
     use jml_testkit::Memory;
@@ -153,6 +162,32 @@ mod tests {
         let others: BTreeSet<String> =
             (0..500).map(|number| Lane::of(&ports, &id, &read(number), false)).collect();
         assert_eq!(others.len(), lanes - 1, "{others:?}");
+        // Nobody has an account before it is made, and all of them do not stand in one lane for that.
+        let lane = |call: &Call| Lane::of(&ports, &id, call, false);
+        let made: BTreeSet<String> = (0..500)
+            .map(|number| {
+                let identity = IdentityId::new(format!("E{number}")).unwrap();
+                let change = Change {
+                    key: IdempotencyKey::new(&Digest::of_bytes(
+                        "test",
+                        identity.as_str().as_bytes(),
+                    )),
+                    account: None,
+                    op: Operation::CreateAccount {
+                        user_name: "name".into(),
+                        external_id: identity.clone(),
+                        status: AccountStatus::Active,
+                        attributes: BTreeMap::new(),
+                    },
+                    expect: Expect::Any,
+                };
+                let target = Target::External { identity, user_name: "name".into() };
+                let found = lane(&Call::Read(target));
+                assert_eq!(found, lane(&Call::Apply(change)));
+                found
+            })
+            .collect();
+        assert_eq!(made, others);
         assert!(!others.contains("dir/0"), "{others:?}");
         assert_eq!(Lane::of(&ports, &id, &read(7), true), "dir/0");
     }

@@ -89,11 +89,15 @@ impl State {
 
     /// Makes a change, and counts it.
     pub(super) fn make(&mut self, descriptor: &Descriptor, change: &Change) -> Result<Outcome> {
-        let before = self.accounts.clone();
         let outcome = self.apply(descriptor, change)?;
         if outcome.effect == Effect::Changed {
             *self.effects.entry(SmolStr::new(change.key.as_str())).or_insert(0) += 1;
-            self.note_differences(&before);
+            let taker = match &change.op {
+                Operation::TransferOwnership { to } => Some(to),
+                _ => None,
+            };
+            let changed: BTreeSet<&AccountId> = outcome.account.iter().chain(taker).collect();
+            self.log.extend(changed.into_iter().cloned());
         }
         Ok(outcome)
     }
