@@ -76,7 +76,7 @@ impl Builder {
 
     /// Adds a person and gives back their number. `own` is what they are given besides their templates, each
     /// with a number that stands for its reason; `held` is ascending by id, without repeats, and marked with
-    /// [`OURS`] where the ledger says so.
+    /// [`OURS`](super::OURS) where the ledger says so.
     ///
     /// # Errors
     /// [`FlatError`] for numbers that were never given out, for a held row out of order, and for too many.
