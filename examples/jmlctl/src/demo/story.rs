@@ -529,7 +529,8 @@ impl<'a> Year<'a> {
             (" approvals", totals.approvals as usize),
             (" refusals", totals.refusals as usize),
             (" tasks done by people", totals.tasks as usize),
-            (" requests to targets", totals.requests),
+            // Some are sent again, and how many is not the same on every machine.
+            (" thousands of requests to targets", totals.requests / 1_000),
             (" feeds refused", totals.feeds_refused as usize),
             (" batches stopped by a brake", totals.batches_braked as usize),
             (" grants withheld for separation of duties", totals.withheld as usize),
