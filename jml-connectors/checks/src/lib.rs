@@ -2,6 +2,7 @@
 //! documents, and a life on a target, from the first day to the last, with and without faults.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "it is for tests")]
 
+mod costs;
 mod life;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use jml_testkit::conformance::Harness;
 use jml_testkit::fake::{Fake, FakeApi, Hits, Recorded, WireFault};
 use jml_testkit::openapi::Documents;
 
+pub use costs::Costs;
 pub use life::{Life, Person};
 
 /// The vendors' documents, where they are at hand: `okta`, with the path under which the fake serves it.
@@ -108,43 +110,6 @@ pub fn calls(requests: &[Recorded], names: &[(String, &str)]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// What somebody's events cost in requests, a line each: those that only read, and those that could change
-/// something. What planning reads each time, whether or not anything is new, is a line of its own and not counted
-/// again in the others; `events` begins with it. Requests for access tokens are not counted.
-#[must_use]
-pub fn costs(events: &[(&str, Vec<Recorded>)]) -> String {
-    let changes = |all: &[Recorded]| all.iter().filter(|it| it.mutates).count();
-    // A credential is renewed when it is due, whatever is done then.
-    let token =
-        |it: &&Recorded| it.target.split('?').next().is_some_and(|it| it.ends_with("/token"));
-    let reads = |all: &[Recorded]| all.iter().filter(|it| !it.mutates && !token(it)).count();
-    let idle = events.first().map_or(0, |(_, all)| reads(all));
-    let mut text = "event         reads  changes\n".to_owned();
-    for (number, (event, all)) in events.iter().enumerate() {
-        let reads = reads(all) - if number == 0 { 0 } else { idle };
-        text.push_str(&format!("{event:<12} {reads:>6} {:>8}\n", changes(all)));
-    }
-    text
-}
-
-/// Compares what events cost with a file: the changes exactly, the reads to within a tenth or two, since how often
-/// something is asked again depends on how fast the machine is. `JML_UPDATE_GOLDEN=1` writes it.
-pub fn costs_as(path: &Path, text: &str) {
-    let kept = std::fs::read_to_string(path).unwrap_or_default();
-    let close = kept.lines().count() == text.lines().count()
-        && kept.lines().zip(text.lines()).skip(1).all(|(kept, now)| {
-            let numbers = |line: &str| -> (usize, usize) {
-                let mut last = line.split_whitespace().rev().map(|it| it.parse().unwrap());
-                (last.next().unwrap(), last.next().unwrap())
-            };
-            let ((kept, reads), (now, read)) = (numbers(kept), numbers(now));
-            kept == now && reads.abs_diff(read) <= 2.max(reads / 10)
-        });
-    if !close {
-        golden(path, text);
-    }
 }
 
 /// A name, and what goes wrong.

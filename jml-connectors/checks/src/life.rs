@@ -131,9 +131,10 @@ impl Life {
         self.person(id).identity.attributes.assert(name, said(value, now));
     }
 
-    /// Somebody's last day.
-    pub fn last_day(&mut self, id: &str, day: NaiveDate) {
-        self.person(id).identity.engagements.last_mut().unwrap().end = Some(day);
+    /// Somebody's last day was yesterday.
+    pub fn leave(&mut self, id: &str) {
+        let yesterday = (self.clock.now() - TimeDelta::days(1)).date_naive();
+        self.person(id).identity.engagements.last_mut().unwrap().end = Some(yesterday);
     }
 
     fn person(&mut self, id: &str) -> &mut PersonFacts {

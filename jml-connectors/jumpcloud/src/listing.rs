@@ -3,7 +3,7 @@
 use jml_connector_kit::http::{Step, Sweep};
 use jml_core::entitlement::EntitlementKey;
 use jml_core::id::AccountId;
-use jml_core::provider::{Cx, HoldingRecord, ListRequest, Page, Result, Row};
+use jml_core::provider::{Cx, ListRequest, Page, Result, Row};
 
 use crate::answers::{Directory, Edge, Group, Thing};
 use crate::window::Shape;
@@ -108,10 +108,8 @@ impl JumpCloud {
                     let mut rows = Vec::new();
                     for edge in found.iter().filter(|it| it.to.kind == "user") {
                         let account = AccountId::new(&edge.to.id).map_err(broken)?;
-                        rows.extend(self.keys(edge, &key).map(|entitlement| {
-                            let account = account.clone();
-                            Row::Holding(HoldingRecord { account, entitlement })
-                        }));
+                        let held = self.keys(edge, &key);
+                        rows.extend(held.map(|key| Row::holding(account.clone(), key)));
                     }
                     Ok((rows, link))
                 })

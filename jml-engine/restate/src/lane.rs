@@ -14,8 +14,8 @@ use crate::words::Heard;
 
 /// A virtual object for each of a target's lanes, named `target/number`. Restate runs one handler of a key at a
 /// time, so a target with four lanes has at most four calls under way, however many workers there are. Calls
-/// about one account share a lane, and so do those that look for one and make it; the first lane is for runs that keep somebody out, so that they do not wait
-/// behind a reorganisation.
+/// about one account share a lane, and so do those that look for one and make it. The first lane is for runs that
+/// keep somebody out, so that they do not wait behind a reorganisation.
 pub(crate) struct Lane {
     ports: Arc<Ports>,
 }

@@ -22,8 +22,8 @@ pub use words::{Told, decision};
 /// The services that carry out runs, for a worker to serve; add a [`Planner`] with `bind`. Every worker of a
 /// deployment is made of the same targets.
 ///
-/// `ports.journal` is where finished and waiting runs are copied to (the service `Archive`); `ports.patience` is not used,
-/// since waiting costs nothing here.
+/// `ports.journal` is where finished and waiting runs are copied to (the service `Archive`); `ports.patience` is not
+/// used, since waiting costs nothing here.
 #[must_use]
 pub fn services(ports: Ports) -> restate_sdk::endpoint::Builder {
     let ports = Arc::new(ports);

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{
-    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
-};
+use jml_connector_checks::{Costs, Life, Person, agrees, blow, calls, golden, start, storms};
 use jml_core::account::{AccountState, AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
 
@@ -121,10 +119,6 @@ async fn a_year(place: &Place, mut blow: impl FnMut()) -> Life {
     life
 }
 
-fn leave(life: &mut Life) {
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
-}
-
 async fn nothing_is_left(place: &Place, life: &Life, what: &str) {
     let left = life.account("E1", "ada@corp.test").await.unwrap();
     assert_eq!(left.status, AccountStatus::Disabled, "{what}");
@@ -157,7 +151,7 @@ async fn a_drive_is_owned_until_somebody_else_may_write_in_it() {
     place.fake().with(|api| api.groups.get_mut("group-engineers").unwrap().owners.clear());
     let boss = place.fake().with(|api| api.users.keys().find(|it| **it != id).cloned().unwrap());
     place.fake().forget();
-    leave(&mut life);
+    life.leave("E1");
     life.settle().await;
     assert!(life.account("E1", "ada@corp.test").await.map(owns).unwrap().is_empty());
     let invites = |place: &Place| {
@@ -181,7 +175,7 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     let (id, _) = ada(&place);
     let boss = place.fake().with(|api| api.users.keys().find(|it| **it != id).cloned().unwrap());
     place.fake().forget();
-    leave(&mut life);
+    life.leave("E1");
     let outcomes = life.settle().await;
     assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
     nothing_is_left(&place, &life, "a quiet day").await;
@@ -197,7 +191,7 @@ async fn a_device_that_does_not_report_holds_up_nothing() {
     let place = Place::new(papers.as_ref());
     let mut life = a_year(&place, || ()).await;
     place.fake().with(|api| api.quirks.device_delay_ms = 3 * 86_400_000);
-    leave(&mut life);
+    life.leave("E1");
     for _ in 0..6 {
         assert!(!life.round().await, "the run has ended");
     }
@@ -215,25 +209,9 @@ async fn a_device_that_does_not_report_holds_up_nothing() {
 async fn what_an_event_costs() {
     let papers = papers();
     let place = Place::new(papers.as_ref());
-    let counted = || {
-        let requests = place.fake().requests();
-        place.fake().forget();
-        requests
-    };
-    let mut events = Vec::new();
-    let mut life = a_year(&place, || events.push(counted())).await;
-    events.push(counted());
-    leave(&mut life);
-    life.settle().await;
-    events.push(counted());
-    life.settle().await;
-    let [_, joiner, mover, leaver] = events.try_into().unwrap();
-    let events =
-        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
-    costs_as(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
-        &costs(&events),
-    );
+    let mut costs = Costs::of(place.fake());
+    let life = a_year(&place, || costs.mark()).await;
+    costs.end(life, "E1", env!("CARGO_MANIFEST_DIR")).await;
     agrees("entra, what an event costs", papers.as_ref());
 }
 
@@ -254,7 +232,7 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             let mut life = a_year(&place, || blow(place.fake(), &storm)).await;
             assert!(place.fake().fired() > 0, "{name}: no fault happened");
             blow(place.fake(), &storm);
-            leave(&mut life);
+            life.leave("E1");
             life.settle().await;
             nothing_is_left(&place, &life, name).await;
         }

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{
-    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
-};
+use jml_connector_checks::{Costs, Life, Person, agrees, blow, calls, golden, start, storms};
 use jml_core::account::{AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
 use jml_testkit::fake::google::{Chromebook, Device};
@@ -120,11 +118,6 @@ async fn a_year(place: &Place, policy: &str, mut mark: impl FnMut()) -> Life {
     life
 }
 
-fn leaves(life: &mut Life) {
-    let yesterday = (life.now() - chrono::TimeDelta::days(1)).date_naive();
-    life.last_day("E1", yesterday);
-}
-
 #[tokio::test]
 async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     let papers = papers();
@@ -132,7 +125,7 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     let mut life = a_year(&place, POLICY, || ()).await;
     let (id, bob) = (ada(&place).0, who(&place, "bob@corp.test").0);
     place.fake().forget();
-    leaves(&mut life);
+    life.leave("E1");
     let outcomes = life.settle().await;
     assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
     let left = life.account("E1", "ada@corp.test").await.unwrap();
@@ -168,7 +161,7 @@ async fn a_chromebook_is_disabled_before_anything_is_handed_over() {
         api.chromebooks.insert("cr-bob".into(), of("bob@corp.test"));
     });
     place.fake().forget();
-    leaves(&mut life);
+    life.leave("E1");
     let outcomes = life.settle().await;
     assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
     assert!(life.account("E1", "ada@corp.test").await.unwrap().left().is_empty());
@@ -191,7 +184,7 @@ async fn enforced_factors_wait_for_a_person() {
     let place = Place::new(None);
     let mut life = a_year(&place, POLICY, || ()).await;
     place.fake().with(|api| api.quirks.enforces_2sv = true);
-    leaves(&mut life);
+    life.leave("E1");
     life.round().await;
     let journal = life.journal().await;
     assert!(journal.contains("2-Step Verification stays on"), "{journal}");
@@ -211,7 +204,7 @@ async fn mail_of_a_leaver_is_a_persons_task() {
     let policy = POLICY.replace("leaver: {", "leaver: { auto_reply: I have left.,");
     let place = Place::new(None);
     let mut life = a_year(&place, &policy, || ()).await;
-    leaves(&mut life);
+    life.leave("E1");
     for _ in 0..3 {
         life.round().await;
     }
@@ -221,34 +214,17 @@ async fn mail_of_a_leaver_is_a_persons_task() {
     assert!(life.account("E1", "ada@corp.test").await.unwrap().left().is_empty());
 }
 
-/// How often what goes wrong.
-/// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
 #[tokio::test]
 async fn what_an_event_costs() {
     let papers = papers();
     let place = Place::new(papers.as_ref());
-    let counted = || {
-        let requests = place.fake().requests();
-        place.fake().forget();
-        requests
-    };
-    let mut events = Vec::new();
-    let mut life = a_year(&place, POLICY, || events.push(counted())).await;
-    events.push(counted());
-    leaves(&mut life);
-    life.settle().await;
-    events.push(counted());
-    life.settle().await;
-    let [_, joiner, mover, leaver] = events.try_into().unwrap();
-    let events =
-        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
-    costs_as(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
-        &costs(&events),
-    );
+    let mut costs = Costs::of(place.fake());
+    let life = a_year(&place, POLICY, || costs.mark()).await;
+    costs.end(life, "E1", env!("CARGO_MANIFEST_DIR")).await;
     agrees("google, what an event costs", papers.as_ref());
 }
 
+/// Everything that can happen on the way, and the same end: nothing missing, nothing twice.
 #[tokio::test]
 async fn faults_on_the_way_change_nothing_of_the_end() {
     let throttled = || {
@@ -272,7 +248,7 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             let mut life = a_year(&place, POLICY, || blow(place.fake(), &storm)).await;
             assert!(place.fake().fired() > 0, "{name}: no fault happened");
             blow(place.fake(), &storm);
-            leaves(&mut life);
+            life.leave("E1");
             life.settle().await;
             let left = life.account("E1", "ada@corp.test").await.unwrap();
             assert!(left.left().is_empty(), "{name}: {:?}", left.left());
@@ -312,7 +288,7 @@ async fn a_licence_stays_as_long_as_documents_move() {
     let place = Place::new(None);
     place.fake().with(|api| api.quirks.transfer_ms = 3_600_000);
     let mut life = a_year(&place, POLICY, || ()).await;
-    leaves(&mut life);
+    life.leave("E1");
     life.settle().await;
     let journal = life.journal().await;
     let at = |text: &str| journal.find(text).unwrap_or_else(|| panic!("no {text}: {journal}"));

@@ -53,7 +53,7 @@ async fn leaver(place: &Place, provider: JumpCloud) -> Life {
     assert_eq!(held, engineer());
     works(place, &id);
     place.fake().forget();
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.leave("E1");
     life.settle().await;
     life
 }
@@ -179,7 +179,7 @@ async fn leaving(place: &Place, policy: &str) -> Life {
     life.hire(ADA, start().date_naive() - chrono::TimeDelta::days(28));
     life.settle().await;
     place.fake().forget();
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.leave("E1");
     for _ in 0..8 {
         life.round().await;
     }
@@ -251,7 +251,7 @@ async fn a_suspended_leaver_with_a_device_is_locked_out_of_it() {
     life.settle().await;
     let (id, _) = ada(&place);
     place.fake().with(|api| api.users.get_mut(&id).unwrap().state = "SUSPENDED".into());
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.leave("E1");
     life.settle().await;
     assert_eq!(commands(&place, LAPTOP), ["lock"]);
     assert!(life.account("E1", "ada").await.unwrap().left().is_empty());

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{
-    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
-};
+use jml_connector_checks::{Costs, Life, Person, agrees, blow, calls, golden, start, storms};
 use jml_core::account::{AccountStatus, CredentialClass, Left};
 use jml_core::journal::RunOutcome;
 use jml_core::provider::{Cx, ListRequest, Provider as _, Row};
@@ -111,8 +109,7 @@ async fn a_leaver_keeps_nothing_and_the_calls_are_in_the_vendors_order() {
     let mut life = a_year(&place, || ()).await;
     let (id, _) = ada(&place);
     place.fake().forget();
-    let yesterday = (life.now() - chrono::TimeDelta::days(1)).date_naive();
-    life.last_day("E1", yesterday);
+    life.leave("E1");
     let outcomes = life.settle().await;
     assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
     let left = life.account("E1", "ada@corp.test").await.unwrap();
@@ -146,7 +143,7 @@ async fn a_shared_device_and_a_group_rule_wait_for_a_person() {
             Rule { name: "sales people".into(), group: "00gsales".into(), when, ..Rule::default() };
         api.rules.insert("0pr1".into(), rule);
     });
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.leave("E1");
     life.round().await;
     let journal = life.journal().await;
     assert!(journal.contains("the group rule `sales people` puts them back"), "{journal}");
@@ -170,7 +167,7 @@ async fn who_never_came_is_deactivated() {
     let mut life = life(&place);
     life.hire(ADA, (start() - chrono::TimeDelta::days(28)).date_naive());
     life.settle().await;
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.leave("E1");
     let outcomes = life.settle().await;
     assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
     let (id, _) = ada(&place);
@@ -197,25 +194,9 @@ async fn the_deprovisioned_are_listed() {
 async fn what_an_event_costs() {
     let papers = papers();
     let place = Place::new(papers.as_ref());
-    let counted = || {
-        let requests = place.fake().requests();
-        place.fake().forget();
-        requests
-    };
-    let mut events = Vec::new();
-    let mut life = a_year(&place, || events.push(counted())).await;
-    events.push(counted());
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
-    life.settle().await;
-    events.push(counted());
-    life.settle().await;
-    let [_, joiner, mover, leaver] = events.try_into().unwrap();
-    let events =
-        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
-    costs_as(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
-        &costs(&events),
-    );
+    let mut costs = Costs::of(place.fake());
+    let life = a_year(&place, || costs.mark()).await;
+    costs.end(life, "E1", env!("CARGO_MANIFEST_DIR")).await;
     agrees("okta, what an event costs", papers.as_ref());
 }
 
@@ -238,7 +219,7 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             let mut life = a_year(&place, || blow(place.fake(), &storm)).await;
             assert!(place.fake().fired() > 0, "{name}: no fault happened");
             blow(place.fake(), &storm);
-            life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+            life.leave("E1");
             life.settle().await;
             let left = life.account("E1", "ada@corp.test").await.unwrap();
             assert!(left.left().is_empty(), "{name}: {:?}", left.left());

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jml_connector_checks::{
-    Life, Person, agrees, blow, calls, costs, costs_as, golden, start, storms,
-};
+use jml_connector_checks::{Costs, Life, Person, agrees, blow, calls, golden, start, storms};
 use jml_connector_scim::Capabilities;
 use jml_core::journal::RunOutcome;
 use jml_testkit::fake::scim::Quirks;
@@ -86,7 +84,7 @@ async fn leaves(place: &Place, name: &str) {
     let mut life = a_year(place, || ()).await;
     let (id, _) = ada(place);
     place.fake().forget();
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.leave("E1");
     let outcomes = life.settle().await;
     assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{outcomes:?}");
     let left = life.account("E1", "ada@corp.test").await.unwrap();
@@ -112,25 +110,9 @@ async fn a_leaver_keeps_nothing() {
 async fn what_an_event_costs() {
     let papers = papers();
     let place = Place::new(world::rich(), papers.as_ref());
-    let counted = || {
-        let requests = place.fake().requests();
-        place.fake().forget();
-        requests
-    };
-    let mut events = Vec::new();
-    let mut life = a_year(&place, || events.push(counted())).await;
-    events.push(counted());
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
-    life.settle().await;
-    events.push(counted());
-    life.settle().await;
-    let [_, joiner, mover, leaver] = events.try_into().unwrap();
-    let events =
-        [("nothing new", counted()), ("joiner", joiner), ("mover", mover), ("leaver", leaver)];
-    costs_as(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/requests.txt"),
-        &costs(&events),
-    );
+    let mut costs = Costs::of(place.fake());
+    let life = a_year(&place, || costs.mark()).await;
+    costs.end(life, "E1", env!("CARGO_MANIFEST_DIR")).await;
     agrees("scim, what an event costs", papers.as_ref());
 }
 
@@ -144,7 +126,7 @@ async fn faults_on_the_way_change_nothing_of_the_end() {
             let mut life = a_year(&place, || blow(place.fake(), &storm)).await;
             assert!(place.fake().fired() > 0, "{name}: no fault happened");
             blow(place.fake(), &storm);
-            life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+            life.leave("E1");
             life.settle().await;
             let left = life.account("E1", "ada@corp.test").await.unwrap();
             assert!(left.left().is_empty(), "{name}: {:?}", left.left());

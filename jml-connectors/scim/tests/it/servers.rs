@@ -58,7 +58,7 @@ async fn a_whole_life(name: &str, url: &str, token: &str) {
     };
     assert_eq!(all.accounts()[&ada.id], ada, "{name}");
 
-    life.last_day("E1", (life.now() - chrono::TimeDelta::days(1)).date_naive());
+    life.leave("E1");
     let outcomes = life.settle().await;
     assert!(outcomes.iter().all(|it| *it == RunOutcome::Clean), "{name}: {outcomes:?}");
     let ada = life.account("E1", "ada@corp.test").await.unwrap();
