@@ -143,7 +143,8 @@ impl<'a> Population<'a> {
             let mut list = Vec::with_capacity(wanted.groups.len());
             for (reason, ids) in &wanted.groups {
                 let of_reason: &mut Vec<u32> = known.entry(*reason).or_default();
-                let number = of_reason.iter().find(|number| builder.row_of(**number) == ids);
+                let number =
+                    of_reason.iter().find(|number| builder.row(**number).eq(ids.iter().copied()));
                 list.push(match number {
                     Some(number) => *number,
                     None => {
@@ -265,9 +266,10 @@ impl<'a> Population<'a> {
         let gone = self.gone.contains(&person);
         let mut out = Delta { identity: identity.clone(), gone, accounts, access, waits };
         let mut all = self.flat.desired(person);
-        all.extend(self.flat.held(person).iter().map(|marked| marked & ID));
+        all.extend(self.flat.held(person).map(|marked| marked & ID));
         all.sort_unstable();
         all.dedup();
+        all.sort_by_key(|id| self.entitlement(*id));
         for id in all {
             match self.line(person, id) {
                 Ok(line) => out.access.extend(line),
@@ -300,8 +302,7 @@ impl<'a> Population<'a> {
 
     /// All claims of a plain person for an entitlement, in their order.
     fn reasons(&self, person: u32, id: u32) -> Vec<ClaimSource> {
-        let gives = |number: &u32| self.flat.template(*number).binary_search(&id).is_ok();
-        let numbers = self.flat.templates_of(person).filter(gives);
+        let numbers = self.flat.templates_of(person).filter(|it| self.flat.gives(*it, id));
         let by_role = numbers.filter_map(|number| self.templates.get(number as usize)).copied();
         let (own, why) = self.flat.own(person);
         let by_own = own.iter().zip(why).filter(|(own, _)| **own == id).map(|(_, reason)| *reason);
@@ -313,7 +314,7 @@ impl<'a> Population<'a> {
 
     /// What becomes of surplus access of a plain person.
     fn foreign(&self, person: u32, id: u32) -> Verdict {
-        let ours = flat::mark(self.flat.held(person), id) & OURS != 0;
+        let ours = self.flat.holds(person, id) == Some(true);
         let term = self.terms.get(id as usize);
         term.map_or(Verdict::Foreign(ForeignReason::NotOurs), |term| term.surplus(ours, false))
     }
@@ -350,7 +351,8 @@ impl Wanted {
             }
         }
         let mut numbered = Vec::with_capacity(groups.len());
-        for (source, ids) in groups {
+        for (source, mut ids) in groups {
+            ids.sort_unstable();
             numbered.push((reasons.number(source)?, ids));
         }
         Some(Self { groups: numbered, own })
@@ -375,5 +377,6 @@ fn hold(
             into.push(if ours { id | OURS } else { id });
         }
     }
+    into.sort_unstable_by_key(|marked| marked & ID);
     Some(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
-use jml_diff::population::flat::{Builder, Flat};
+use jml_diff::population::flat::{Builder, Flat, ID, OURS};
 
 use crate::world::{ENTITLEMENTS, Person, World};
 
@@ -22,18 +22,25 @@ pub(crate) fn taken_in(
     mut builder: Builder,
     marked: impl Fn(u32) -> u32,
 ) -> Result<Flat> {
-    for template in &world.templates {
-        builder.template(template)?;
-    }
+    templates(world, &mut builder)?;
     let (mut person, mut own) = (Person::default(), Vec::new());
     for number in 0..people {
         world.person(number, &mut person);
         own.clear();
-        own.extend(person.own.iter().map(|id| (*id, number)));
-        person.held.iter_mut().for_each(|id| *id = marked(*id));
+        own.extend(person.own.iter().map(|id| (world.number(*id), number)));
+        person.held.iter_mut().for_each(|id| *id = marked(*id) & OURS | world.number(*id));
+        person.held.sort_unstable_by_key(|marked| marked & ID);
         builder.person(&person.templates, &own, &person.held)?;
     }
     Ok(builder.finish())
+}
+
+/// Takes the templates in.
+pub(crate) fn templates(world: &World, builder: &mut Builder) -> Result<()> {
+    for template in &world.templates {
+        builder.template(&template.iter().map(|id| world.number(*id)).collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 #[expect(

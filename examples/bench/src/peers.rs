@@ -205,7 +205,7 @@ pub(crate) fn run(
     let size = count("rows", people)?.bytes;
     // Half of our tries before the others and half after them: what counts is the machine as they had it.
     let half = times.div_ceil(2);
-    let first = measure(&flat(world, people)?, half)?;
+    let first = measure(world, &flat(world, people)?, half)?;
     let mut rows = vec![
         hash_sets(world, people, 2 * half, "Rust HashSet<String>")?,
         careful(world, people, 2 * half),
@@ -216,7 +216,7 @@ pub(crate) fn run(
     } else {
         page.line("skipped: all of Python (--no-python)");
     }
-    let ours = first.min(measure(&flat(world, people)?, half)?);
+    let ours = first.min(measure(world, &flat(world, people)?, half)?);
     let (one, two, cpu) = (ours.one, ours.two, ours.one_cpu);
     page.line("");
     page.table(&[

@@ -217,7 +217,7 @@ impl Replay {
     fn whole(&self) -> Result<bool> {
         let mut builder = Builder::new(self.flat.entitlements())?;
         for template in 0..u32::try_from(self.templates.len())? {
-            builder.template(self.flat.template(template))?;
+            builder.template(&self.flat.template(template).collect::<Vec<_>>())?;
         }
         for person in 0..self.flat.people() {
             let has: Vec<u32> = self.flat.templates_of(person).collect();

@@ -1,5 +1,7 @@
 //! A made-up company: the same people for the same numbers, each computed from their number alone.
 
+use jml_diff::population::flat::numbering;
+
 /// Entitlements that there are.
 pub(crate) const ENTITLEMENTS: u32 = 20_000;
 /// Templates by kind: how many there are, and their usual size.
@@ -26,8 +28,9 @@ pub(crate) const EDITED: [(&str, Kind); 4] =
 pub(crate) struct Dice(u64);
 
 impl Dice {
+    /// Seeds one after the other must not give one sequence a step further each: the seed is mixed first.
     pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self(Self(seed).next())
     }
 
     pub(crate) const fn next(&mut self) -> u64 {
@@ -52,7 +55,14 @@ impl Dice {
 /// The templates, and how people are made.
 pub(crate) struct World {
     pub(crate) templates: Vec<Vec<u32>>,
+    /// How many of the first people have each template.
+    people: Vec<u64>,
+    /// Of each entitlement: its number in our rows, and of each number: the entitlement.
+    numbers: [Vec<u32>; 2],
 }
+
+/// People by whom it is estimated how many have a template.
+const SAMPLE: u32 = 20_000;
 
 /// One person.
 #[derive(Default)]
@@ -84,7 +94,50 @@ impl World {
                 templates.push(row);
             }
         }
-        Self { templates }
+        let people = vec![0; templates.len()];
+        let mut world = Self { templates, people, numbers: Default::default() };
+        let mut person = Person::default();
+        for number in 0..SAMPLE {
+            world.person(number, &mut person);
+            for template in &person.templates {
+                if let Some(people) = world.people.get_mut(*template as usize) {
+                    *people += 1;
+                }
+            }
+        }
+        let numbers = world.numbering();
+        let mut back = vec![0; numbers.len()];
+        for (number, id) in numbers.iter().zip(0..) {
+            if let Some(back) = back.get_mut(*number as usize) {
+                *back = id;
+            }
+        }
+        world.numbers = [numbers, back];
+        world
+    }
+
+    /// The same company with each entitlement's own number in our rows.
+    pub(crate) fn unnumbered() -> Self {
+        let mut world = Self::new();
+        let own = || (0..ENTITLEMENTS).collect();
+        world.numbers = [own(), own()];
+        world
+    }
+
+    /// Numbers for our rows. Nobody else goes by them.
+    pub(crate) fn numbering(&self) -> Vec<u32> {
+        let rows = self.templates.iter().map(Vec::as_slice).zip(self.people.iter().copied());
+        numbering(ENTITLEMENTS, rows)
+    }
+
+    /// The number of an entitlement.
+    pub(crate) fn number(&self, id: u32) -> u32 {
+        self.numbers[0].get(id as usize).copied().unwrap_or_default()
+    }
+
+    /// The entitlement that has a number.
+    pub(crate) fn id(&self, number: u32) -> u32 {
+        self.numbers[1].get(number as usize).copied().unwrap_or_default()
     }
 
     /// A person by number. 8 % moved since the target was looked at; a fifth have access of their own.

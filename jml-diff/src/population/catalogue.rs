@@ -9,11 +9,13 @@ use jml_core::claim::ClaimSource;
 use jml_core::entitlement::{EntitlementKey, EntitlementRef};
 use jml_core::id::ProviderId;
 use jml_core::policy::Policy;
+use jml_core::role::RoleTemplate;
 
+use super::flat::numbering;
 use crate::world::World;
 
-/// Entitlements by number, in the order of their names. The table is for finding them only; nothing is read
-/// out in its order.
+/// Entitlements by number: what is given together has neighbouring numbers. The table is for finding them only;
+/// nothing is read out in its order.
 #[derive(Clone, Debug)]
 pub(super) struct Catalogue {
     all: Vec<EntitlementRef>,
@@ -25,8 +27,12 @@ impl Catalogue {
     /// Everything that the policy knows and everything that was seen.
     pub(super) fn new(policy: &Policy, world: &World) -> Self {
         let seen = world.all_holders().map(|(entitlement, _)| entitlement);
-        let all: BTreeSet<&EntitlementRef> = policy.entitlements.keys().chain(seen).collect();
-        let all: Vec<EntitlementRef> = all.into_iter().cloned().collect();
+        let names: BTreeSet<&EntitlementRef> = policy.entitlements.keys().chain(seen).collect();
+        let names: Vec<&EntitlementRef> = names.into_iter().collect();
+        let mut all: Vec<(u32, EntitlementRef)> =
+            numbers(&names, policy, world).into_iter().zip(names.into_iter().cloned()).collect();
+        all.sort_unstable_by_key(|(number, _)| *number);
+        let all: Vec<EntitlementRef> = all.into_iter().map(|(_, at)| at).collect();
         let hasher = FixedState::default();
         let mut table = HashTable::with_capacity(all.len());
         for (number, at) in (0_u32..).zip(&all) {
@@ -54,6 +60,24 @@ impl Catalogue {
         };
         self.table.find(hash_parts(&self.hasher, provider, key), is).copied()
     }
+}
+
+/// A number for each name: those that a role or a rule gives are neighbours. Whoever has all that it gives is
+/// counted at most as often as what the fewest hold of it.
+fn numbers(names: &[&EntitlementRef], policy: &Policy, world: &World) -> Vec<u32> {
+    let grants = |role: &RoleTemplate| -> Vec<EntitlementRef> {
+        role.grants.iter().map(|grant| grant.entitlement.clone()).collect()
+    };
+    let roles = policy.roles.values().map(grants);
+    let given = roles.chain(policy.rules.values().map(|rule| rule.grants.clone()));
+    let number = |at: &EntitlementRef| u32::try_from(names.binary_search(&at).ok()?).ok();
+    let row = |given: Vec<EntitlementRef>| {
+        let people = given.iter().map(|at| u64::from(world.holders(at))).min().unwrap_or(0);
+        (given.iter().filter_map(number).collect::<Vec<u32>>(), people)
+    };
+    let rows: Vec<(Vec<u32>, u64)> = given.map(row).collect();
+    let entitlements = u32::try_from(names.len()).unwrap_or(u32::MAX);
+    numbering(entitlements, rows.iter().map(|(row, people)| (row.as_slice(), *people)))
 }
 
 fn hash(hasher: &FixedState, at: &EntitlementRef) -> u64 {

@@ -4,6 +4,10 @@
 //! entitlement is a number below a count that is fixed at the start, a template a number in the order in which
 //! it was added, a person likewise.
 //!
+//! Rows are kept as bits, 32 neighbouring ids at a time, and everything is done for all of a cell at once. So
+//! entitlements that are given together should have numbers near each other: [`numbering`] finds such numbers.
+//! Answers are the same whatever the numbers.
+//!
 //! ```
 //! use std::num::NonZeroUsize;
 //! use jml_diff::population::flat::{Builder, OURS};
@@ -20,14 +24,16 @@
 //! ```
 
 mod build;
+mod cell;
 mod change;
 mod deltas;
 mod edit;
 mod fate;
 mod names;
+mod numbering;
 mod own;
 mod rows;
-mod stamp;
+mod slate;
 mod templates;
 mod walk;
 mod word;
@@ -36,12 +42,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub use build::Builder;
+use cell::Cell;
 pub use deltas::{Deltas, Difference, Totals};
-pub(super) use edit::mark;
 pub use edit::{Edited, Index, Shift};
 pub use fate::Fate;
 use fate::Fates;
 pub use names::Names;
+pub use numbering::numbering;
 use own::Own;
 use rows::Shared;
 use templates::Templates;
@@ -91,13 +98,17 @@ pub struct Flat {
     /// Where those lists are that were given out after the start.
     later: BTreeMap<Vec<u32>, u32>,
     shared: Vec<Shared>,
-    shared_ids: Vec<u32>,
+    shared_cells: Vec<Cell>,
     /// Where each person's templates are: see [`word`].
     people: Vec<u32>,
     own: Own,
     /// Where each person's held row begins, and where the last one ends.
     starts: Vec<u32>,
-    held: Vec<u32>,
+    held: Vec<Cell>,
+    /// How many ids are held.
+    pairs: usize,
+    /// How many of them by people who are left out of walks.
+    apart: usize,
 }
 
 fn index(len: usize, most: u32, what: &'static str) -> Result<u32, FlatError> {

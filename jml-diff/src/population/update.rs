@@ -68,7 +68,7 @@ impl<'a> Population<'a> {
                 if !was_odd {
                     let surplus = answer.flat.of(person);
                     let surplus = surplus.revokes.len() + surplus.foreign.len();
-                    let keeps = self.flat.held(person).len() - surplus;
+                    let keeps = self.flat.count_held(person) - surplus;
                     answer.flat.forget(person, keeps as u64);
                     self.flat.reassign(&mut index, person, &[], &[])?;
                     self.flat.set_apart(person);
@@ -81,7 +81,9 @@ impl<'a> Population<'a> {
             let mut list = Vec::with_capacity(wanted.groups.len());
             for (reason, ids) in &wanted.groups {
                 let of_reason = self.known.entry(*reason).or_default();
-                let number = of_reason.iter().find(|number| self.flat.template(**number) == ids);
+                let number = of_reason
+                    .iter()
+                    .find(|number| self.flat.template(**number).eq(ids.iter().copied()));
                 list.push(match number {
                     Some(number) => *number,
                     None => {

@@ -7,7 +7,7 @@ use jml_core::desired::{Desired, desired};
 use jml_core::id::IdentityId;
 use jml_core::policy::Policy;
 use jml_core::time::TzdbZones;
-use jml_diff::population::flat::{Builder, Deltas, Fate, Flat, FlatError, OURS, Totals};
+use jml_diff::population::flat::{Builder, Deltas, Fate, Flat, FlatError, OURS, Totals, numbering};
 use jml_diff::population::{Population, PopulationDelta, PopulationError, concerned};
 use jml_diff::{Delta, Verdict, delta};
 use proptest::collection::{btree_set, vec};
@@ -129,13 +129,20 @@ proptest! {
 /// A flat company: templates, and of each person templates, own, held with marks.
 type Rows = (Vec<BTreeSet<u32>>, Vec<(BTreeSet<u32>, BTreeSet<u32>, Vec<(u32, bool)>)>);
 
-const IDS: u32 = 24;
+/// As many as a few cells hold.
+const IDS: u32 = 80;
+
+/// Mostly one of few, so that people and templates share some.
+fn id() -> impl Strategy<Value = u32> + Clone {
+    prop_oneof![2 => 20..44_u32, 1 => 0..IDS]
+}
 
 fn rows() -> impl Strategy<Value = Rows> {
-    let ids = || btree_set(0..IDS, 0..9);
-    let held = btree_set(0..IDS, 0..12);
-    let held = (held, any::<u64>())
-        .prop_map(|(held, marks)| held.into_iter().map(|id| (id, marks >> id & 1 == 1)).collect());
+    let ids = || btree_set(id(), 0..9);
+    let held = btree_set(id(), 0..12);
+    let held = (held, any::<u64>()).prop_map(|(held, marks)| {
+        held.into_iter().map(|id| (id, marks >> (id % 64) & 1 == 1)).collect()
+    });
     (1..6_usize).prop_flat_map(move |count| {
         let templates = vec(ids(), count);
         let has = btree_set(0..u32::try_from(count).unwrap(), 0..4);
@@ -144,13 +151,15 @@ fn rows() -> impl Strategy<Value = Rows> {
     })
 }
 
+fn fate(id: u32, marks: u64) -> Fate {
+    let bit = |shift: u32| marks >> ((id + shift) % 61) & 0b1001 == 0b1001;
+    Fate { waits: bit(0), foreign: bit(11), foreign_if_ours: bit(23) }
+}
+
 fn build(rows: &Rows, marks: u64) -> Builder {
     let mut builder = Builder::new(IDS).unwrap();
     for id in 0..IDS {
-        let bit = |shift: u32| marks >> (id + shift) & 0b1001 == 0b1001;
-        let (waits, foreign, foreign_if_ours) = (bit(0), bit(11), bit(23));
-        let fate = Fate { waits, foreign, foreign_if_ours };
-        builder.fate(id, fate).unwrap();
+        builder.fate(id, fate(id, marks)).unwrap();
     }
     for template in &rows.0 {
         builder.template(&template.iter().copied().collect::<Vec<_>>()).unwrap();
@@ -191,10 +200,43 @@ proptest! {
     }
 
     #[test]
+    fn numbers_make_no_difference(
+        rows in rows(), people in vec(any::<u64>(), 6), marks in any::<u64>(),
+    ) {
+        let templates: Vec<Vec<u32>> =
+            rows.0.iter().map(|row| row.iter().copied().collect()).collect();
+        let weighted = templates.iter().map(Vec::as_slice).zip(people);
+        let numbers = numbering(IDS, weighted);
+        let number = |id: u32| numbers[id as usize];
+        let all = |ids: &BTreeSet<u32>| ids.iter().map(|id| number(*id)).collect::<BTreeSet<u32>>();
+        let people = rows.1.iter().map(|(has, own, held)| {
+            let mut held: Vec<(u32, bool)> = held.iter().map(|(id, it)| (number(*id), *it)).collect();
+            held.sort_unstable();
+            (has.clone(), all(own), held)
+        });
+        let others: Rows = (rows.0.iter().map(all).collect(), people.collect());
+        let mut flat = build(&others, 0).finish();
+        let plain = build(&rows, marks).finish();
+        for id in 0..IDS {
+            flat.set_fate(number(id), fate(id, marks)).unwrap();
+        }
+        let (deltas, truth) = (flat.diff(threads(1)), plain.diff(threads(1)));
+        prop_assert_eq!(deltas.totals(), truth.totals());
+        for person in 0..plain.people() {
+            let (it, truth) = (deltas.of(person), truth.of(person));
+            let same = |ids: &[u32], truth: &[u32]| {
+                ids.is_sorted() && ids.iter().copied().eq(all(&truth.iter().copied().collect()))
+            };
+            prop_assert!(same(it.grants, truth.grants) && same(it.waits, truth.waits));
+            prop_assert!(same(it.revokes, truth.revokes) && same(it.foreign, truth.foreign));
+        }
+    }
+
+    #[test]
     fn edits_of_rows_are_as_if_built_anew(
         mut rows in rows(), marks in any::<u64>(),
-        edits in vec((any::<prop::sample::Index>(), btree_set(0..IDS, 0..9)), 1..4),
-        others in vec((any::<prop::sample::Index>(), btree_set(0..IDS, 0..9)), 0..4),
+        edits in vec((any::<prop::sample::Index>(), btree_set(id(), 0..9)), 1..4),
+        others in vec((any::<prop::sample::Index>(), btree_set(id(), 0..9)), 0..4),
     ) {
         let mut flat = build(&rows, marks).finish();
         let mut index = flat.index();
@@ -289,6 +331,52 @@ fn giving_somebody_what_they_have_changes_nothing_and_costs_nothing() {
     };
     assert_eq!(there_and_back(), there_and_back());
     assert_eq!(flat.diff(threads(2)), before);
+}
+
+/// What somebody holds can be asked for by itself.
+#[test]
+fn what_is_held_is_told_with_its_marks() {
+    let mut builder = Builder::new(200).unwrap();
+    builder.person(&[], &[], &[3, 4 | OURS, 5, 40 | OURS, 199]).unwrap();
+    builder.person(&[], &[], &[]).unwrap();
+    let flat = builder.finish();
+    assert_eq!(flat.held(0).collect::<Vec<_>>(), [3, 4 | OURS, 5, 40 | OURS, 199]);
+    assert_eq!((flat.count_held(0), flat.count_held(1), flat.pairs()), (5, 0, 5));
+    let holds = [3, 4, 6, 40, 41, 199].map(|id| flat.holds(0, id));
+    assert_eq!(holds, [Some(false), Some(true), None, Some(true), None, Some(false)]);
+    assert_eq!((flat.holds(1, 3), flat.holds(2, 3)), (None, None));
+}
+
+/// Entitlements that are given together have neighbouring numbers, those that the most people hold first.
+#[test]
+fn what_is_given_together_has_neighbouring_numbers() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let mut apart = 0;
+    for _ in 0..60 {
+        let spec: PolicySpec = policies().new_tree(&mut runner).unwrap().current();
+        let people = people(14).new_tree(&mut runner).unwrap().current();
+        let policy = spec.policy();
+        let company = Company::new(&people, &policy, false);
+        let population = whole(&company, &policy).unwrap();
+        let roles = policy.roles.values().map(|role| {
+            role.grants.iter().map(|grant| &grant.entitlement).collect::<BTreeSet<_>>()
+        });
+        let rules = policy.rules.values().map(|rule| rule.grants.iter().collect());
+        let all: Vec<BTreeSet<_>> = roles.chain(rules).collect();
+        let holders = |row: &BTreeSet<&_>| row.iter().map(|at| company.world.holders(at)).min();
+        let most = all.iter().filter_map(holders).max().unwrap_or(0);
+        let Some(first) = all.iter().find(|row| holders(row) == Some(most) && most > 0) else {
+            continue;
+        };
+        let numbered = (0..).map_while(|number| population.entitlement(number)).take(first.len());
+        assert_eq!(numbered.collect::<BTreeSet<_>>(), *first);
+        let names: BTreeSet<_> = policy.entitlements.keys().collect();
+        apart +=
+            usize::from(names.into_iter().take(first.len()).collect::<BTreeSet<_>>() != *first);
+    }
+    assert!(apart > 5, "{apart}");
 }
 
 /// The room of an answer serves populations of any size, one after the other.

@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use super::cell::pack;
 use super::rows::Shared;
 use super::word::{APART, OWN, PLACE, SHARED};
 use super::{Fate, Fates, Flat, FlatError, ID, Own, Templates, index};
@@ -40,21 +41,16 @@ impl Builder {
             sets: Vec::new(),
             later: BTreeMap::new(),
             shared: Vec::new(),
-            shared_ids: Vec::new(),
+            shared_cells: Vec::new(),
             people: Vec::new(),
             own: Own::new(),
             starts: vec![0],
             held: Vec::new(),
+            pairs: 0,
+            apart: 0,
         };
         let (sets, distinct) = (HashTable::new(), Vec::new());
         Ok(Self { flat, sets, distinct, hasher: FixedState::default() })
-    }
-
-    /// Makes room, so that the rows need not be moved while they grow.
-    pub fn reserve(&mut self, people: usize, held: usize) {
-        self.flat.people.reserve_exact(people);
-        self.flat.starts.reserve_exact(people);
-        self.flat.held.reserve_exact(held);
     }
 
     /// Says what becomes of differences in one entitlement.
@@ -96,9 +92,10 @@ impl Builder {
             }
             before = Some(id);
         }
-        let end = index(self.flat.held.len() + held.len(), u32::MAX, "held entitlements")?;
-        let set = self.set(templates)?;
+        // As many cells at most.
+        index(self.flat.held.len() + held.len(), u32::MAX, "held entitlements")?;
         let (ids, reasons) = self.flat.own_rows(own)?;
+        let set = self.set(templates)?;
         let mut word = set;
         if !ids.is_empty() {
             word |= OWN;
@@ -107,12 +104,14 @@ impl Builder {
             own.push(person, &ids, &reasons, end);
         }
         self.flat.people.push(word);
-        self.flat.held.extend_from_slice(held);
-        self.flat.starts.push(end);
+        self.flat.pairs += held.len();
+        pack(held.iter().copied(), &mut self.flat.held);
+        self.flat.starts.push(u32::try_from(self.flat.held.len()).unwrap_or(u32::MAX));
         Ok(person)
     }
 
-    pub(in crate::population) fn row_of(&self, template: u32) -> &[u32] {
+    /// What a template gives, ascending.
+    pub fn row(&self, template: u32) -> impl Iterator<Item = u32> + Clone {
         self.flat.template(template)
     }
 
@@ -158,22 +157,20 @@ impl Builder {
     pub fn finish(self) -> Flat {
         let Self { mut flat, distinct, sets, .. } = self;
         drop(sets);
-        let mut rows = Vec::new();
         let alone = |flat: &Flat, start: u32| Flat::until_end(&flat.sets, start).len() == 1;
         let all = flat.few(distinct.iter().map(|(start, _)| *start));
         let mut places = Vec::with_capacity(distinct.len());
         for (start, people) in &distinct {
-            let from = flat.shared_ids.len();
+            let from = flat.shared_cells.len();
             let mut place = *start;
             if (all || *people >= MANY) && !alone(&flat, *start) {
-                rows.clear();
-                flat.union(*start, &mut rows);
-                if let (Ok(from), Ok(to)) = (u32::try_from(from), u32::try_from(from + rows.len()))
-                {
+                let mut cells = std::mem::take(&mut flat.shared_cells);
+                flat.union(*start, &mut cells);
+                if let (Ok(from), Ok(to)) = (u32::try_from(from), u32::try_from(cells.len())) {
                     place = SHARED | u32::try_from(flat.shared.len()).unwrap_or_default();
                     flat.shared.push(Shared { set: *start, start: from, end: to });
-                    flat.shared_ids.extend_from_slice(&rows);
                 }
+                flat.shared_cells = cells;
             }
             places.push(place);
         }

@@ -46,9 +46,7 @@ impl Flat {
         // Whoever has the same templates as before keeps the row that they share with others.
         let place = if same_list { word & !OWN } else { self.later_set(list)? };
         let owns = if ids.is_empty() { 0 } else { OWN };
-        if let Some(word) = self.people.get_mut(person as usize) {
-            *word = place | owns;
-        }
+        self.set_word(person, place | owns);
         self.own.change(person, ids, reasons);
         Ok(true)
     }
@@ -69,15 +67,25 @@ impl Flat {
 
     /// Leaves a person out of every walk from now on.
     pub(in crate::population) fn set_apart(&mut self, person: u32) {
-        if let Some(word) = self.people.get_mut(person as usize) {
-            *word = APART;
+        self.set_word(person, APART);
+    }
+
+    /// Gives a person another word, and keeps count of what those hold who are left out.
+    fn set_word(&mut self, person: u32, word: u32) {
+        let held = self.count_held(person);
+        if let Some(before) = self.people.get_mut(person as usize) {
+            match (std::mem::replace(before, word) == APART, word == APART) {
+                (false, true) => self.apart += held,
+                (true, false) => self.apart -= held,
+                _ => {}
+            }
         }
     }
 
     pub(super) fn shrink(&mut self) {
-        let words = [&mut self.sets, &mut self.shared_ids, &mut self.people, &mut self.starts];
+        let words = [&mut self.sets, &mut self.people, &mut self.starts];
         words.into_iter().for_each(Vec::shrink_to_fit);
-        self.held.shrink_to_fit();
+        [&mut self.shared_cells, &mut self.held].into_iter().for_each(Vec::shrink_to_fit);
         self.shared.shrink_to_fit();
         self.templates.shrink();
         self.own.shrink();

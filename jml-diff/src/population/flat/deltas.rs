@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::edit::Shift;
 use super::fate::Fates;
-use super::stamp::Stamp;
+use super::slate::{Found, Slate};
 use super::{Flat, ID};
 
 /// What differs for one person. Ids are ascending in each list.
@@ -73,7 +73,7 @@ pub struct Deltas {
 
 /// Scratch space, one for each thread. It is no part of the answer.
 #[derive(Default)]
-struct Scratch(Vec<Stamp>);
+struct Scratch(Vec<Slate>);
 
 impl Clone for Scratch {
     fn clone(&self) -> Self {
@@ -94,9 +94,11 @@ pub(super) struct Part {
     records: Vec<Record>,
     lines: Vec<u32>,
     totals: Totals,
-    pub(super) keeps: u64,
     pub(super) touched: u64,
 }
+
+/// Ids that are copied at once.
+const SOME: usize = 16;
 
 /// Where the lists of one person are.
 #[derive(Clone, Copy, Debug)]
@@ -160,16 +162,33 @@ impl Patched {
 }
 
 impl Part {
-    /// All of what is missing is granted, all of the surplus revoked.
+    /// Takes in what differs for a person. If every difference becomes a grant or a revoke, marks are cut off.
     #[inline]
-    pub(super) fn push_free(&mut self, person: u32, missing: &[u32], surplus: &[u32]) {
+    pub(super) fn push(&mut self, person: u32, found: &Found<'_>, fates: &Fates) {
+        let Found { ids, missing, all, touched } = *found;
+        self.touched += touched as u64;
+        if all == 0 {
+            return;
+        }
+        if !fates.free() {
+            let (missing, rest) = ids.split_at_checked(missing).unwrap_or_default();
+            let surplus = rest.get(..all - missing.len()).unwrap_or_default();
+            self.push_bound(person, missing, surplus, fates);
+            return;
+        }
         let start = self.lines.len();
-        self.lines.extend_from_slice(missing);
-        self.lines.extend(surplus.iter().map(|marked| marked & ID));
-        self.record(person, start, [missing.len(), 0, surplus.len(), 0]);
+        // Mostly few: a whole piece then costs less than a copy of just so many.
+        match ids.first_chunk::<SOME>() {
+            Some(some) if all <= SOME => {
+                self.lines.extend_from_slice(some);
+                self.lines.truncate(start + all);
+            }
+            _ => self.lines.extend_from_slice(ids.get(..all).unwrap_or_default()),
+        }
+        self.record(person, start, [missing, 0, all - missing, 0]);
     }
 
-    pub(super) fn push(&mut self, person: u32, missing: &[u32], surplus: &[u32], fates: &Fates) {
+    fn push_bound(&mut self, person: u32, missing: &[u32], surplus: &[u32], fates: &Fates) {
         let start = self.lines.len();
         let mut ends = [start; 4];
         self.lines.extend(missing.iter().filter(|id| !fates.waits(**id)));
@@ -199,7 +218,7 @@ impl Part {
     fn clear(&mut self) {
         self.records.clear();
         self.lines.clear();
-        (self.totals, self.keeps, self.touched) = Default::default();
+        (self.totals, self.touched) = Default::default();
     }
 
     fn lists(&self, record: &Record) -> Lists<'_> {
@@ -226,7 +245,7 @@ impl Deltas {
         self.totals
     }
 
-    /// How many entries of rows were looked at: the work done, without a clock.
+    /// How many cells of rows were looked at, each 32 neighbouring ids: the work done, without a clock.
     #[must_use]
     pub const fn touched(&self) -> u64 {
         self.touched
@@ -337,17 +356,18 @@ impl Deltas {
         parts: usize,
         threads: usize,
         entitlements: u32,
-    ) -> (&mut [Part], &mut [Stamp]) {
+    ) -> (&mut [Part], &mut [Slate]) {
         self.newer.clear();
         self.parts.resize_with(parts, Part::default);
         self.parts.iter_mut().for_each(Part::clear);
-        let Scratch(stamps) = &mut self.scratch;
-        stamps.retain(|stamp| stamp.fits(entitlements));
-        stamps.resize_with(threads, || Stamp::new(entitlements));
-        (&mut self.parts, stamps)
+        let Scratch(slates) = &mut self.scratch;
+        slates.retain(|slate| slate.fits(entitlements));
+        slates.resize_with(threads, || Slate::new(entitlements));
+        (&mut self.parts, slates)
     }
 
-    pub(super) fn sum(&mut self) {
+    /// Adds all parts up. Whatever is held, so many pairs, and is no surplus is kept.
+    pub(super) fn sum(&mut self, held: usize) {
         (self.totals, self.touched) = Default::default();
         for part in &self.parts {
             self.totals.people += part.totals.people;
@@ -355,9 +375,9 @@ impl Deltas {
             self.totals.waits += part.totals.waits;
             self.totals.revokes += part.totals.revokes;
             self.totals.foreign += part.totals.foreign;
-            self.totals.keeps += part.keeps;
             self.touched += part.touched;
         }
+        self.totals.keeps = held as u64 - self.totals.revokes - self.totals.foreign;
     }
 }
 

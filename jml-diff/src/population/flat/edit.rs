@@ -1,5 +1,6 @@
 //! Edits of templates: only who has the template is looked at, and only what the edit is about.
 
+use super::cell::{Cell, NOT_HELD, find};
 use super::{Flat, FlatError, ID, OURS};
 
 /// Who has each template, ascending.
@@ -93,37 +94,6 @@ impl Index {
 /// People at a time.
 const BLOCK: usize = 32;
 
-/// In place of a held id.
-const NOT_HELD: u32 = u32::MAX;
-
-/// An id as it stands in a held row, mark included; without a mark if it is not in it.
-pub(in crate::population) fn mark(row: &[u32], id: u32) -> u32 {
-    let found = find(row, id);
-    if found == NOT_HELD { id } else { found }
-}
-
-/// An id as it stands in a held row, mark included, or [`NOT_HELD`].
-fn find(row: &[u32], id: u32) -> u32 {
-    // Counted, not searched: the loads of a short row then do not wait for each other.
-    let place = if row.len() < 512 {
-        row.iter().map(|marked| u32::from(marked & ID < id)).sum::<u32>() as usize
-    } else {
-        row.partition_point(|marked| marked & ID < id)
-    };
-    let marked = row.get(place).copied().unwrap_or(NOT_HELD);
-    if marked & ID == id { marked } else { NOT_HELD }
-}
-
-/// Whether an id is in a row.
-fn has(row: &[u32], id: u32) -> bool {
-    // As above. Most rows of templates are a few lines of memory.
-    if row.len() < 256 {
-        row.iter().fold(false, |found, it| found | (*it == id))
-    } else {
-        row.binary_search(&id).is_ok()
-    }
-}
-
 /// Which of the changed entitlements each other template gives, found out when it is met.
 struct Others<'a> {
     flat: &'a Flat,
@@ -148,8 +118,8 @@ impl<'a> Others<'a> {
     fn given(&mut self, template: u32) -> u64 {
         let Some(given) = self.given.get_mut(template as usize) else { return 0 };
         if *given == 0 {
-            let row = self.flat.template(template);
-            let bit = |(number, (id, _)): (usize, &(u32, bool))| u64::from(has(row, *id)) << number;
+            let gives = |id: u32| u64::from(self.flat.gives(template, id));
+            let bit = |(number, (id, _)): (usize, &(u32, bool))| gives(*id) << number;
             *given = self.changes.iter().enumerate().map(bit).fold(Self::KNOWN, |a, b| a | b);
         }
         *given
@@ -192,14 +162,14 @@ impl Flat {
         if template >= known {
             return Err(FlatError::Unknown { what: "template", id: template, known });
         }
-        let before = self.template(template);
+        let before: Vec<u32> = self.template(template).collect();
         let not_in = |row: &[u32], ids: &[u32]| -> Vec<u32> {
             ids.iter().copied().filter(|id| row.binary_search(id).is_err()).collect()
         };
         let changes: Vec<(u32, bool)> = {
-            let gone = not_in(&after, before).into_iter().map(|id| (id, false));
+            let gone = not_in(&after, &before).into_iter().map(|id| (id, false));
             let mut all: Vec<_> =
-                gone.chain(not_in(before, &after).into_iter().map(|id| (id, true))).collect();
+                gone.chain(not_in(&before, &after).into_iter().map(|id| (id, true))).collect();
             all.sort_unstable();
             all
         };
@@ -233,7 +203,7 @@ impl Flat {
         // for what the one before it loaded, so the memory works on many at a time.
         let mut places = [0; BLOCK];
         let mut given = [0_u64; BLOCK];
-        let mut rows = [const { &[] as &[u32] }; BLOCK];
+        let mut rows = [const { &[] as &[Cell] }; BLOCK];
         let mut found = vec![[NOT_HELD; BLOCK]; changes.len()];
         for block in people.chunks(BLOCK) {
             for (place, person) in places.iter_mut().zip(block) {
@@ -247,11 +217,11 @@ impl Flat {
                 *given = list.fold(0, |sum, other| sum | others.given(other));
             }
             for (row, person) in rows.iter_mut().zip(block) {
-                *row = self.held(*person);
+                *row = self.held_row(*person);
             }
             // One word of each line of memory, before any of them is waited for.
-            let lines = rows.iter().flat_map(|row| row.iter().step_by(16));
-            std::hint::black_box(lines.fold(0, |sum, word| sum ^ word));
+            let lines = rows.iter().flat_map(|row| row.iter().step_by(8));
+            std::hint::black_box(lines.fold(0, |sum, cell| sum ^ cell.bits()));
             for (found, (id, _)) in found.iter_mut().zip(changes) {
                 for (found, row) in found.iter_mut().zip(&rows) {
                     *found = find(row, *id);
@@ -303,7 +273,7 @@ impl Flat {
         had.iter().for_each(|template| index.set(*template, person, false));
         templates.iter().for_each(|template| index.set(*template, person, true));
         let after = self.desired(person);
-        let held = self.held(person);
+        let held = self.held_row(person);
         let mut shifts = Vec::new();
         for (ids, others, claimed) in [(&before, &after, false), (&after, &before, true)] {
             let fresh = ids.iter().filter(|id| others.binary_search(id).is_err());

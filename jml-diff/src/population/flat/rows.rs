@@ -1,8 +1,9 @@
 //! Reading the rows of everybody.
 
-use super::stamp::Stamp;
+use super::cell::{Cell, Ids, NOT_HELD, count, find, unite};
+use super::slate::Slate;
 use super::word::{APART, END, OWN, PLACE, SHARED};
-use super::{Flat, FlatError, span};
+use super::{Flat, FlatError, OURS, span};
 
 /// A desired row of a set of templates that several people have.
 #[derive(Clone, Copy, Debug)]
@@ -31,19 +32,45 @@ impl Flat {
     /// How many pairs of person and entitlement are held.
     #[must_use]
     pub const fn pairs(&self) -> usize {
-        self.held.len()
+        self.pairs
     }
 
-    /// What a person holds, marks included.
+    /// How many of them are of people who are not left out of walks.
+    pub(super) const fn walked_pairs(&self) -> usize {
+        self.pairs - self.apart
+    }
+
+    /// What a person holds, ascending, marks included.
+    pub fn held(&self, person: u32) -> impl Iterator<Item = u32> + Clone {
+        Ids::new(self.held_row(person))
+    }
+
+    /// How many entitlements a person holds.
     #[must_use]
-    pub fn held(&self, person: u32) -> &[u32] {
+    pub fn count_held(&self, person: u32) -> usize {
+        count(self.held_row(person))
+    }
+
+    /// Whether a person holds an entitlement, and if so, whether the ledger says that we granted it.
+    #[must_use]
+    pub fn holds(&self, person: u32, entitlement: u32) -> Option<bool> {
+        let found = find(self.held_row(person), entitlement);
+        (found != NOT_HELD).then_some(found & OURS != 0)
+    }
+
+    pub(super) fn held_row(&self, person: u32) -> &[Cell] {
         self.held.get(span(&self.starts, person as usize)).unwrap_or_default()
     }
 
     /// What a template gives, ascending.
+    pub fn template(&self, template: u32) -> impl Iterator<Item = u32> + Clone {
+        Ids::new(self.templates.get(template))
+    }
+
+    /// Whether a template gives an entitlement.
     #[must_use]
-    pub fn template(&self, template: u32) -> &[u32] {
-        self.templates.get(template)
+    pub fn gives(&self, template: u32, entitlement: u32) -> bool {
+        find(self.templates.get(template), entitlement) != NOT_HELD
     }
 
     /// The templates of a person, ascending.
@@ -64,7 +91,7 @@ impl Flat {
     pub fn desired(&self, person: u32) -> Vec<u32> {
         let mut all: Vec<u32> = self.own(person).0.to_vec();
         for template in self.templates_of(person) {
-            all.extend_from_slice(self.template(template));
+            all.extend(self.template(template));
         }
         all.sort_unstable();
         all.dedup();
@@ -74,29 +101,43 @@ impl Flat {
     /// Bytes that all rows take, room that nothing is in included.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let words = [&self.sets, &self.shared_ids, &self.people, &self.starts, &self.held];
+        let words = [&self.sets, &self.people, &self.starts];
         let words: usize = words.into_iter().map(|it| it.capacity() * 4).sum();
+        let cells = self.shared_cells.capacity() + self.held.capacity();
         let later: usize = self.later.keys().map(|list| list.capacity() * 4 + 64).sum();
         let shared = self.shared.capacity() * size_of::<Shared>();
-        words + later + shared + self.templates.bytes() + self.own.bytes() + self.fates.bytes()
+        let cells = cells * size_of::<Cell>();
+        words
+            + cells
+            + later
+            + shared
+            + self.templates.bytes()
+            + self.own.bytes()
+            + self.fates.bytes()
     }
 
     /// The row of the only template, if there is just one.
     #[inline]
-    pub(super) fn only_row(&self, word: u32) -> Option<&[u32]> {
+    pub(super) fn only_row(&self, word: u32) -> Option<&[Cell]> {
         let first = self.sets.get((word & PLACE) as usize).copied().filter(|it| it & END != 0);
-        first.map(|template| self.template(template & !END))
+        first.map(|template| self.templates.get(template & !END))
     }
 
-    pub(super) fn shared_row(&self, word: u32) -> Option<&[u32]> {
+    pub(super) fn shared_row(&self, word: u32) -> Option<&[Cell]> {
         let shared = self.shared.get((word & PLACE) as usize)?;
         let row = shared.start as usize..shared.end as usize;
-        if shared.start == STALE { None } else { self.shared_ids.get(row) }
+        if shared.start == STALE { None } else { self.shared_cells.get(row) }
     }
 
     /// The list of templates that a person's word leads to.
     pub(super) fn list_of(&self, word: u32) -> &[u32] {
         self.list_from(self.list_place(word))
+    }
+
+    /// As [`list_of`](Self::list_of), with whatever comes behind the list.
+    #[inline]
+    pub(super) fn lists_from(&self, word: u32) -> &[u32] {
+        self.sets.get(self.list_place(word) as usize..).unwrap_or_default()
     }
 
     fn list_place(&self, word: u32) -> u32 {
@@ -135,12 +176,12 @@ impl Flat {
     /// further than that.
     pub(super) fn few(&self, sets: impl Iterator<Item = u32>) -> bool {
         let limit = (self.held.len() / 4 * 3).min(u32::MAX as usize);
-        let mut stamp = Stamp::new(self.entitlements());
+        let mut slate = Slate::new(self.entitlements());
         let mut count = 0;
         for start in sets {
             let list = Self::until_end(&self.sets, start);
             if list.len() > 1 {
-                count += stamp.distinct(list.iter().map(|it| self.template(it & !END)));
+                count += slate.distinct(list.iter().map(|it| self.templates.get(it & !END)));
             }
             if count > limit {
                 return false;
@@ -150,12 +191,12 @@ impl Flat {
     }
 
     /// What the templates of a list give together, ascending.
-    pub(super) fn union(&self, set: u32, into: &mut Vec<u32>) {
+    pub(super) fn union(&self, set: u32, into: &mut Vec<Cell>) {
+        let start = into.len();
         for template in Self::until_end(&self.sets, set) {
-            into.extend_from_slice(self.template(template & !END));
+            into.extend_from_slice(self.templates.get(template & !END));
         }
-        into.sort_unstable();
-        into.dedup();
+        unite(into, start);
     }
 
     /// Templates as a list that ends by itself.
@@ -178,7 +219,6 @@ impl Flat {
         row.sort_unstable();
         row.dedup();
         row.last().map_or(Ok(()), |last| self.known(*last))?;
-        row.shrink_to_fit();
         Ok(row)
     }
 

@@ -4,13 +4,14 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
 
+use super::cell::{Cell, same};
 use super::deltas::Part;
-use super::stamp::{Found, Stamp, same};
+use super::slate::{Found, Marks, Slate};
 use super::word::{APART, END, OWN, SHARED};
 use super::{Deltas, Flat};
 
-/// What a person takes besides what they hold, in held pairs: mostly what their templates give is looked at.
-const A_PERSON: u64 = 64;
+/// What a person takes besides what they hold, in cells: mostly what their templates give is looked at.
+const A_PERSON: u64 = 32;
 
 /// Parts for each of several threads. Whoever is done takes the next one, so all end together.
 const PARTS: usize = 16;
@@ -28,86 +29,93 @@ impl Flat {
     pub fn diff_into(&self, threads: NonZeroUsize, deltas: &mut Deltas) {
         let threads = threads.get();
         let count = if threads == 1 { 1 } else { threads.saturating_mul(PARTS) };
-        let (parts, stamps) = deltas.start(count, threads, self.entitlements());
-        match (parts, stamps) {
-            ([part], [stamp, ..]) => self.walk(0..self.people(), stamp, part),
+        let (parts, slates) = deltas.start(count, threads, self.entitlements());
+        match (parts, slates) {
+            ([part], [slate, ..]) => self.walk(0..self.people(), slate, part),
             (parts, [first, rest @ ..]) => {
                 let total = parts.len() as u64;
                 let queue = Mutex::new((0..total).zip(parts));
                 let next = || queue.lock().ok()?.next();
-                let work = |stamp: &mut Stamp| {
+                let work = |slate: &mut Slate| {
                     while let Some((number, part)) = next() {
                         let cut = |number| cut(&self.starts, number, total);
-                        self.walk(cut(number)..cut(number + 1), stamp, part);
+                        self.walk(cut(number)..cut(number + 1), slate, part);
                     }
                 };
                 std::thread::scope(|scope| {
-                    for stamp in rest {
-                        scope.spawn(|| work(stamp));
+                    for slate in rest {
+                        scope.spawn(|| work(slate));
                     }
                     work(first);
                 });
             }
             _ => {}
         }
-        deltas.sum();
+        deltas.sum(self.walked_pairs());
     }
 
     /// The differences of a range of people.
-    fn walk(&self, people: Range<u32>, stamp: &mut Stamp, part: &mut Part) {
+    fn walk(&self, people: Range<u32>, slate: &mut Slate, part: &mut Part) {
         let mut cursor = 0;
         let (from, to) = (people.start as usize, people.end as usize);
         let words = self.people.get(from..to).unwrap_or_default();
         let starts = self.starts.get(from..).unwrap_or_default();
         let ends = starts.get(1..).unwrap_or_default();
-        let rows = starts.iter().zip(ends).map(|(start, end)| *start as usize..*end as usize);
-        for ((person, word), row) in people.zip(words).zip(rows) {
-            let held = self.held.get(row).unwrap_or_default();
-            self.one(stamp, &mut cursor, person, *word, held, part);
+        let marks = if self.fates.free() { Marks::CUT } else { Marks::KEPT };
+        for ((person, word), (start, end)) in people.zip(words).zip(starts.iter().zip(ends)) {
+            if *word == APART {
+                continue;
+            }
+            let held = self.held.get(*start as usize..).unwrap_or_default();
+            let len = (end - start) as usize;
+            let own = if word & OWN == 0 { &[] } else { self.own.of(person, &mut cursor).0 };
+            if let Some(found) = self.one(slate, *word, own, (held, len), marks, part) {
+                part.push(person, &found, &self.fates);
+            }
         }
     }
 
+    /// What differs for one person; `None` if it is seen without a slate that nothing does.
     #[inline]
-    fn one(
+    fn one<'s>(
         &self,
-        stamp: &mut Stamp,
-        cursor: &mut usize,
-        person: u32,
+        slate: &'s mut Slate,
         word: u32,
-        held: &[u32],
+        own: &[u32],
+        (held, len): (&[Cell], usize),
+        marks: Marks,
         part: &mut Part,
-    ) {
-        if word == APART {
-            return;
-        }
-        let own = if word & OWN == 0 { &[] } else { self.own.of(person, cursor).0 };
+    ) -> Option<Found<'s>> {
         let shared = if word & SHARED == 0 { self.only_row(word) } else { self.shared_row(word) };
-        let row_of = |template: u32| self.template(template & !END);
-        let found = match shared {
-            Some(row) if own.is_empty() && same(held, row) => {
-                part.touched += held.len() as u64;
-                part.keeps += held.len() as u64;
-                return;
+        if let (Some(row), []) = (shared, own) {
+            if same(held.get(..len).unwrap_or_default(), row) {
+                part.touched += len as u64;
+                return None;
             }
-            Some(row) => stamp.diff(&[], row_of, [row, own], held),
-            None => stamp.diff(self.list_of(word), row_of, [own, &[]], held),
-        };
-        let Found { missing, surplus, touched } = found;
-        part.touched += touched as u64;
-        part.keeps += (held.len() - surplus.len()) as u64;
-        if missing.is_empty() && surplus.is_empty() {
-            return;
+            return Some(slate.diff_row(row, held, len, marks));
         }
-        if self.fates.free() {
-            part.push_free(person, missing, surplus);
-        } else {
-            part.push(person, missing, surplus, &self.fates);
+        slate.begin();
+        match shared {
+            Some(row) => slate.take(row, row.len()),
+            None => {
+                // Not a list whose end is looked for first: that would be a second loop of a length that nobody
+                // can foresee.
+                for template in self.lists_from(word) {
+                    let (row, len) = self.templates.from(template & !END);
+                    slate.take(row, len);
+                    if template & END != 0 {
+                        break;
+                    }
+                }
+            }
         }
+        slate.take_ids(own);
+        Some(slate.diff(held, len, marks))
     }
 }
 
 /// Where the part with this number begins, of so many. By work, so that parts take equally long: a person is
-/// as much of it as [`A_PERSON`] pairs that are held.
+/// as much of it as [`A_PERSON`] cells that are held.
 fn cut(starts: &[u32], number: u64, total: u64) -> u32 {
     let work = |person: usize| {
         let start = starts.get(person).or(starts.last()).copied().unwrap_or_default();
