@@ -270,8 +270,8 @@ pub(crate) fn run(
         let Some(row) = rows.iter().find(|row| row.peer == peer) else { continue };
         let (wall, on_cpu, both) = (row.ns / one, row.cpu / cpu, row.ns / two);
         // One thread beside one thread is judged by the time on a processor, which others who use the machine
-        // change least; two threads are there to be done sooner, so they are judged by the wall.
-        let found = if peer.contains("2 threads") { wall } else { on_cpu };
+        // change least; two threads are there to be done sooner, so two beside two are judged by the wall.
+        let found = if peer.contains("2 threads") { both } else { on_cpu };
         let text = format!(
             "at least {least:.0} times {peer}: {} on a processor, {} on the wall with one thread of ours, {} with two",
             figure(on_cpu),

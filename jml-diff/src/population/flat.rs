@@ -33,7 +33,7 @@ mod names;
 mod numbering;
 mod own;
 mod rows;
-mod slate;
+mod stamp;
 mod templates;
 mod walk;
 mod word;
@@ -109,6 +109,8 @@ pub struct Flat {
     pairs: usize,
     /// How many of them by people who are left out of walks.
     apart: usize,
+    /// Whether some held row has two cells of one block.
+    mixed: bool,
 }
 
 fn index(len: usize, most: u32, what: &'static str) -> Result<u32, FlatError> {

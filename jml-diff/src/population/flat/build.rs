@@ -48,6 +48,7 @@ impl Builder {
             held: Vec::new(),
             pairs: 0,
             apart: 0,
+            mixed: false,
         };
         let (sets, distinct) = (HashTable::new(), Vec::new());
         Ok(Self { flat, sets, distinct, hasher: FixedState::default() })
@@ -105,7 +106,7 @@ impl Builder {
         }
         self.flat.people.push(word);
         self.flat.pairs += held.len();
-        pack(held.iter().copied(), &mut self.flat.held);
+        self.flat.mixed |= pack(held.iter().copied(), &mut self.flat.held);
         self.flat.starts.push(u32::try_from(self.flat.held.len()).unwrap_or(u32::MAX));
         Ok(person)
     }

@@ -67,18 +67,22 @@ impl Cell {
 }
 
 /// Appends ascending marked ids as cells, ascending by block; where marks differ within one block, the cell of the
-/// first id comes first.
-pub(super) fn pack(marked: impl IntoIterator<Item = u32>, into: &mut Vec<Cell>) {
-    let start = into.len();
+/// first id comes first. Says whether they do.
+pub(super) fn pack(marked: impl IntoIterator<Item = u32>, into: &mut Vec<Cell>) -> bool {
+    let (start, mut mixed) = (into.len(), false);
     for marked in marked {
         let cell = Cell::of(marked);
         let row = into.get_mut(start..).unwrap_or_default();
         // Of one block there are two cells at most.
         match row.iter_mut().rev().take(2).find(|it| it.upper() == cell.upper()) {
             Some(known) => *known = known.with(known.bits() | cell.bits()),
-            None => into.push(cell),
+            None => {
+                mixed |= row.last().is_some_and(|last| last.block() == cell.block());
+                into.push(cell);
+            }
         }
     }
+    mixed
 }
 
 /// Sorts cells without marks by block and makes one of those of the same block, from a place on.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::edit::Shift;
 use super::fate::Fates;
-use super::slate::{Found, Slate};
+use super::stamp::{Found, Stamp};
 use super::{Flat, ID};
 
 /// What differs for one person. Ids are ascending in each list.
@@ -73,7 +73,7 @@ pub struct Deltas {
 
 /// Scratch space, one for each thread. It is no part of the answer.
 #[derive(Default)]
-struct Scratch(Vec<Slate>);
+struct Scratch(Vec<Stamp>);
 
 impl Clone for Scratch {
     fn clone(&self) -> Self {
@@ -356,14 +356,14 @@ impl Deltas {
         parts: usize,
         threads: usize,
         entitlements: u32,
-    ) -> (&mut [Part], &mut [Slate]) {
+    ) -> (&mut [Part], &mut [Stamp]) {
         self.newer.clear();
         self.parts.resize_with(parts, Part::default);
         self.parts.iter_mut().for_each(Part::clear);
-        let Scratch(slates) = &mut self.scratch;
-        slates.retain(|slate| slate.fits(entitlements));
-        slates.resize_with(threads, || Slate::new(entitlements));
-        (&mut self.parts, slates)
+        let Scratch(stamps) = &mut self.scratch;
+        stamps.retain(|stamp| stamp.fits(entitlements));
+        stamps.resize_with(threads, || Stamp::new(entitlements));
+        (&mut self.parts, stamps)
     }
 
     /// Adds all parts up. Whatever is held, so many pairs, and is no surplus is kept.

@@ -1,7 +1,7 @@
 //! Reading the rows of everybody.
 
 use super::cell::{Cell, Ids, NOT_HELD, count, find, unite};
-use super::slate::Slate;
+use super::stamp::Stamp;
 use super::word::{APART, END, OWN, PLACE, SHARED};
 use super::{Flat, FlatError, OURS, span};
 
@@ -176,12 +176,12 @@ impl Flat {
     /// further than that.
     pub(super) fn few(&self, sets: impl Iterator<Item = u32>) -> bool {
         let limit = (self.held.len() / 4 * 3).min(u32::MAX as usize);
-        let mut slate = Slate::new(self.entitlements());
+        let mut stamp = Stamp::new(self.entitlements());
         let mut count = 0;
         for start in sets {
             let list = Self::until_end(&self.sets, start);
             if list.len() > 1 {
-                count += slate.distinct(list.iter().map(|it| self.templates.get(it & !END)));
+                count += stamp.distinct(list.iter().map(|it| self.templates.get(it & !END)));
             }
             if count > limit {
                 return false;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::cell::{Cell, same};
 use super::deltas::Part;
-use super::slate::{Found, Marks, Slate};
+use super::stamp::{Found, Marks, Stamp};
 use super::word::{APART, END, OWN, SHARED};
 use super::{Deltas, Flat};
 
@@ -29,22 +29,22 @@ impl Flat {
     pub fn diff_into(&self, threads: NonZeroUsize, deltas: &mut Deltas) {
         let threads = threads.get();
         let count = if threads == 1 { 1 } else { threads.saturating_mul(PARTS) };
-        let (parts, slates) = deltas.start(count, threads, self.entitlements());
-        match (parts, slates) {
-            ([part], [slate, ..]) => self.walk(0..self.people(), slate, part),
+        let (parts, stamps) = deltas.start(count, threads, self.entitlements());
+        match (parts, stamps) {
+            ([part], [stamp, ..]) => self.walk(0..self.people(), stamp, part),
             (parts, [first, rest @ ..]) => {
                 let total = parts.len() as u64;
                 let queue = Mutex::new((0..total).zip(parts));
                 let next = || queue.lock().ok()?.next();
-                let work = |slate: &mut Slate| {
+                let work = |stamp: &mut Stamp| {
                     while let Some((number, part)) = next() {
                         let cut = |number| cut(&self.starts, number, total);
-                        self.walk(cut(number)..cut(number + 1), slate, part);
+                        self.walk(cut(number)..cut(number + 1), stamp, part);
                     }
                 };
                 std::thread::scope(|scope| {
-                    for slate in rest {
-                        scope.spawn(|| work(slate));
+                    for stamp in rest {
+                        scope.spawn(|| work(stamp));
                     }
                     work(first);
                 });
@@ -55,13 +55,13 @@ impl Flat {
     }
 
     /// The differences of a range of people.
-    fn walk(&self, people: Range<u32>, slate: &mut Slate, part: &mut Part) {
+    fn walk(&self, people: Range<u32>, stamp: &mut Stamp, part: &mut Part) {
         let mut cursor = 0;
         let (from, to) = (people.start as usize, people.end as usize);
         let words = self.people.get(from..to).unwrap_or_default();
         let starts = self.starts.get(from..).unwrap_or_default();
         let ends = starts.get(1..).unwrap_or_default();
-        let marks = if self.fates.free() { Marks::CUT } else { Marks::KEPT };
+        let marks = Marks { kept: !self.fates.free(), mixed: self.mixed };
         for ((person, word), (start, end)) in people.zip(words).zip(starts.iter().zip(ends)) {
             if *word == APART {
                 continue;
@@ -69,17 +69,17 @@ impl Flat {
             let held = self.held.get(*start as usize..).unwrap_or_default();
             let len = (end - start) as usize;
             let own = if word & OWN == 0 { &[] } else { self.own.of(person, &mut cursor).0 };
-            if let Some(found) = self.one(slate, *word, own, (held, len), marks, part) {
+            if let Some(found) = self.one(stamp, *word, own, (held, len), marks, part) {
                 part.push(person, &found, &self.fates);
             }
         }
     }
 
-    /// What differs for one person; `None` if it is seen without a slate that nothing does.
+    /// What differs for one person; `None` if it is seen without a stamp that nothing does.
     #[inline]
     fn one<'s>(
         &self,
-        slate: &'s mut Slate,
+        stamp: &'s mut Stamp,
         word: u32,
         own: &[u32],
         (held, len): (&[Cell], usize),
@@ -92,25 +92,25 @@ impl Flat {
                 part.touched += len as u64;
                 return None;
             }
-            return Some(slate.diff_row(row, held, len, marks));
+            return Some(stamp.diff_row(row, held, len, marks));
         }
-        slate.begin();
+        stamp.begin();
         match shared {
-            Some(row) => slate.take(row, row.len()),
+            Some(row) => stamp.take(row, row.len()),
             None => {
                 // Not a list whose end is looked for first: that would be a second loop of a length that nobody
                 // can foresee.
                 for template in self.lists_from(word) {
                     let (row, len) = self.templates.from(template & !END);
-                    slate.take(row, len);
+                    stamp.take(row, len);
                     if template & END != 0 {
                         break;
                     }
                 }
             }
         }
-        slate.take_ids(own);
-        Some(slate.diff(held, len, marks))
+        stamp.take_ids(own);
+        Some(stamp.diff(held, len, marks))
     }
 }
 

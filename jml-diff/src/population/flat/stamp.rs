@@ -1,4 +1,7 @@
-//! One person's difference on a slate of bits: no hash, nothing allocated, and a sort of what is missing only.
+//! One person's difference by an array of stamps, each with the bits of 32 ids: no hash, nothing allocated, and a
+//! sort of what is missing only.
+
+use std::hint::select_unpredictable;
 
 use super::ID;
 use super::cell::Cell;
@@ -11,12 +14,14 @@ const FEW: usize = 8;
 /// Cells that are copied at once after that.
 const MANY: usize = 16;
 
-/// Scratch space for differences: a bit for each entitlement. Every bit is wiped again for each person by those who
-/// set it, so nothing is ever cleared in between. Alone on its lines of memory: each thread has one.
+/// Scratch space for differences: a stamp for each block of ids, and a bit for each of them. A stamp of an earlier
+/// person is older than the epoch and its bits count for nothing, so nothing is ever cleared in between. Alone on
+/// its lines of memory: each thread has one.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Slate {
-    blocks: Blocks,
+pub(super) struct Stamp {
+    slots: Slots,
+    epoch: u32,
     /// The person's desired rows, one behind the other.
     desired: Vec<Cell>,
     desired_len: usize,
@@ -26,11 +31,11 @@ pub(super) struct Slate {
     ids: Vec<u32>,
 }
 
-/// The bits of each block.
+/// Of each block: the stamp in the upper half, bits in the lower one.
 #[derive(Debug)]
-enum Blocks {
-    Small(Box<[u32; SMALL]>),
-    Large(Vec<u32>),
+enum Slots {
+    Small(Box<[u64; SMALL]>),
+    Large(Vec<u64>),
 }
 
 /// What differs for one person.
@@ -45,55 +50,89 @@ pub(super) struct Found<'a> {
     pub(super) touched: usize,
 }
 
-/// What of the marks of held ids an answer has.
+/// What is to be known of the marks of held ids.
 #[derive(Clone, Copy)]
-pub(super) struct Marks(u32);
-
-impl Marks {
-    pub(super) const KEPT: Self = Self(u32::MAX);
-    pub(super) const CUT: Self = Self(ID);
+pub(super) struct Marks {
+    /// Whether an answer has them.
+    pub(super) kept: bool,
+    /// Whether there may be two cells of one block in a held row, one of them marked.
+    pub(super) mixed: bool,
 }
 
-/// Where bits are kept.
-trait Bits {
-    fn at(&mut self, block: u32) -> Option<&mut u32>;
+/// Where stamps are kept.
+trait Stamps {
+    fn at(&mut self, block: u32) -> Option<&mut u64>;
 }
 
-impl Bits for [u32; SMALL] {
+impl Stamps for [u64; SMALL] {
     #[inline(always)]
-    fn at(&mut self, block: u32) -> Option<&mut u32> {
+    fn at(&mut self, block: u32) -> Option<&mut u64> {
         // Blocks are fewer than that here.
         self.as_mut_slice().get_mut(block as usize % SMALL)
     }
 }
 
-impl Bits for [u32] {
+impl Stamps for [u64] {
     #[inline(always)]
-    fn at(&mut self, block: u32) -> Option<&mut u32> {
+    fn at(&mut self, block: u32) -> Option<&mut u64> {
         self.get_mut(block as usize)
     }
 }
 
-impl Slate {
+/// The stamp of one person.
+#[derive(Clone, Copy)]
+struct Epoch(u64);
+
+impl Epoch {
+    /// What a slot holds, with nothing in place of what is older. Chosen without a branch: which it is would have
+    /// to be guessed each time.
+    #[inline(always)]
+    fn of(self, slot: u64) -> u64 {
+        select_unpredictable((slot ^ self.0) >> 32 == 0, slot, self.0)
+    }
+}
+
+impl Stamp {
     /// Space for entitlements with ids below `entitlements`; there may be no others.
     pub(super) fn new(entitlements: u32) -> Self {
         let needed = entitlements.div_ceil(Cell::IDS) as usize;
-        let zeros = vec![0_u32; needed.max(SMALL)];
-        let blocks = match zeros.into_boxed_slice().try_into() {
-            Ok(small) => Blocks::Small(small),
-            Err(large) => Blocks::Large(large.into_vec()),
+        let zeros = vec![0_u64; needed.max(SMALL)];
+        let slots = match zeros.into_boxed_slice().try_into() {
+            Ok(small) => Slots::Small(small),
+            Err(large) => Slots::Large(large.into_vec()),
         };
-        let (desired, desired_len, ids) = (vec![Cell::default(); 256], 0, Vec::new());
-        Self { blocks, desired, desired_len, missing: Sieve::new(), surplus: Sieve::new(), ids }
+        Self {
+            slots,
+            epoch: 0,
+            desired: vec![Cell::default(); 256],
+            desired_len: 0,
+            missing: Sieve::new(),
+            surplus: Sieve::new(),
+            ids: Vec::new(),
+        }
     }
 
     /// Whether there is space for so many.
     pub(super) const fn fits(&self, entitlements: u32) -> bool {
-        let room = match &self.blocks {
-            Blocks::Small(_) => SMALL,
-            Blocks::Large(all) => all.len(),
+        let room = match &self.slots {
+            Slots::Small(_) => SMALL,
+            Slots::Large(all) => all.len(),
         };
         entitlements.div_ceil(Cell::IDS) as usize <= room
+    }
+
+    /// A stamp that nobody had yet.
+    #[inline]
+    fn next_epoch(&mut self) -> Epoch {
+        if self.epoch == u32::MAX {
+            match &mut self.slots {
+                Slots::Small(slots) => slots.fill(0),
+                Slots::Large(slots) => slots.fill(0),
+            }
+            self.epoch = 0;
+        }
+        self.epoch += 1;
+        Epoch(u64::from(self.epoch) << 32)
     }
 
     /// Takes no row yet.
@@ -148,12 +187,13 @@ impl Slate {
         if let Some(rest) = rest.first_chunk_mut::<4>() {
             *rest = [Cell::default(); 4];
         }
-        let Self { blocks, desired, missing, surplus, .. } = self;
+        let epoch = self.next_epoch();
+        let Self { slots, desired, missing, surplus, .. } = self;
         let desired = desired.get(..end).unwrap_or_default();
-        let held = (held, len);
-        match blocks {
-            Blocks::Small(blocks) => pass(&mut **blocks, desired, held, missing, surplus),
-            Blocks::Large(blocks) => pass(blocks.as_mut_slice(), desired, held, missing, surplus),
+        let (held, left) = ((held, len), [missing, surplus]);
+        match slots {
+            Slots::Small(slots) => pass(&mut **slots, epoch, desired, held, left),
+            Slots::Large(slots) => pass(slots.as_mut_slice(), epoch, desired, held, left),
         }
         self.missing.sort();
         self.found(2 * self.desired_len + len, marks)
@@ -167,11 +207,12 @@ impl Slate {
         len: usize,
         marks: Marks,
     ) -> Found<'_> {
-        let Self { blocks, missing, surplus, .. } = self;
-        let held = (held, len);
-        match blocks {
-            Blocks::Small(blocks) => pass(&mut **blocks, row, held, missing, surplus),
-            Blocks::Large(blocks) => pass(blocks.as_mut_slice(), row, held, missing, surplus),
+        let epoch = self.next_epoch();
+        let Self { slots, missing, surplus, .. } = self;
+        let (held, left) = ((held, len), [missing, surplus]);
+        match slots {
+            Slots::Small(slots) => pass(&mut **slots, epoch, row, held, left),
+            Slots::Large(slots) => pass(slots.as_mut_slice(), epoch, row, held, left),
         }
         self.found(2 * row.len() + len, marks)
     }
@@ -183,9 +224,10 @@ impl Slate {
         if ids.len() < most {
             ids.resize(2 * most, 0);
         }
-        let middle = spell(missing.all(), ids, 0, marks);
-        let end = spell(surplus.all(), ids, middle, marks);
-        if surplus.mixed() {
+        let mask = if marks.kept { u32::MAX } else { ID };
+        let middle = spell(missing.all(), ids, 0, mask);
+        let end = spell(surplus.all(), ids, middle, mask);
+        if marks.mixed && surplus.mixed() {
             let surplus = ids.get_mut(middle..end).unwrap_or_default();
             surplus.sort_unstable_by_key(|marked| marked & ID);
         }
@@ -193,20 +235,17 @@ impl Slate {
     }
 
     /// How many blocks some rows have something of.
-    pub(super) fn distinct<'r>(&mut self, rows: impl Iterator<Item = &'r [Cell]> + Clone) -> usize {
-        let blocks = match &mut self.blocks {
-            Blocks::Small(blocks) => blocks.as_mut_slice(),
-            Blocks::Large(blocks) => blocks.as_mut_slice(),
+    pub(super) fn distinct<'r>(&mut self, rows: impl Iterator<Item = &'r [Cell]>) -> usize {
+        let epoch = self.next_epoch();
+        let slots = match &mut self.slots {
+            Slots::Small(slots) => slots.as_mut_slice(),
+            Slots::Large(slots) => slots.as_mut_slice(),
         };
-        let mut put = |cell: &Cell, bits| {
-            let slot = blocks.at(cell.block());
-            slot.is_some_and(|slot| std::mem::replace(slot, bits) == 0)
+        let mut is_new = |cell: &&Cell| {
+            let slot = slots.at(cell.block());
+            slot.is_some_and(|slot| std::mem::replace(slot, epoch.0) != epoch.0)
         };
-        let count = rows.clone().flatten().filter(|cell| put(cell, 1)).count();
-        rows.flatten().for_each(|cell| {
-            put(cell, 0);
-        });
-        count
+        rows.flatten().filter(|cell| is_new(cell)).count()
     }
 }
 
@@ -220,30 +259,32 @@ fn put<const MANY: usize>(from: &[Cell], to: &mut [Cell], at: usize) -> bool {
     true
 }
 
-/// The three passes: what is desired is put on the slate, what is held is wiped off it, and what is left is read off
+/// The three passes: bits of what is desired are set, those of what is held are wiped, and what is left is read off
 /// by what is desired once more.
 #[inline(always)]
-fn pass<B: Bits + ?Sized>(
-    blocks: &mut B,
+fn pass<S: Stamps + ?Sized>(
+    slots: &mut S,
+    epoch: Epoch,
     desired: &[Cell],
     (held, len): (&[Cell], usize),
-    missing: &mut Sieve,
-    surplus: &mut Sieve,
+    [missing, surplus]: [&mut Sieve; 2],
 ) {
     each(desired, |cell| {
-        if let Some(bits) = blocks.at(cell.block()) {
-            *bits |= cell.bits();
+        if let Some(slot) = slots.at(cell.block()) {
+            *slot = epoch.of(*slot) | u64::from(cell.bits());
         }
     });
-    surplus.sift(held, len, |cell| match blocks.at(cell.block()) {
-        Some(bits) => {
-            let wanted = std::mem::replace(bits, *bits & !cell.bits());
-            cell.without(wanted)
+    surplus.sift(held, len, |cell| match slots.at(cell.block()) {
+        Some(slot) => {
+            let wanted = epoch.of(*slot);
+            *slot = wanted & !u64::from(cell.bits());
+            cell.without(wanted as u32)
         }
         None => cell,
     });
-    missing.sift(desired, desired.len(), |cell| match blocks.at(cell.block()) {
-        Some(bits) => cell.with(std::mem::replace(bits, 0)),
+    // All of these have the stamp. What was read off is gone: other rows may have some of the same block.
+    missing.sift(desired, desired.len(), |cell| match slots.at(cell.block()) {
+        Some(slot) => cell.with(std::mem::replace(slot, epoch.0) as u32),
         None => cell,
     });
 }
@@ -368,10 +409,10 @@ fn each(row: &[Cell], mut each: impl FnMut(Cell)) {
 
 /// Writes the ids of cells that are ascending by block at a place, and says where they end.
 #[inline]
-fn spell(cells: &[Cell], into: &mut [u32], start: usize, marks: Marks) -> usize {
+fn spell(cells: &[Cell], into: &mut [u32], start: usize, mask: u32) -> usize {
     let mut at = start;
     for cell in cells {
-        let first = cell.first() & marks.0;
+        let first = cell.first() & mask;
         let mut bits = cell.bits();
         loop {
             if let Some(slot) = into.get_mut(at) {
@@ -400,29 +441,30 @@ mod tests {
     }
 
     /// Missing and surplus, of rows and of what is held.
-    fn diff(slate: &mut Slate, rows: &[&[u32]], held: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    fn diff(stamp: &mut Stamp, rows: &[&[u32]], held: &[u32]) -> (Vec<u32>, Vec<u32>) {
         let mut held = cells(held);
         let len = held.len();
         // As held rows stand: somebody else's comes behind.
         held.extend((0..len as u32 % 9).map(|it| Cell::of(it * 3)));
-        slate.begin();
+        stamp.begin();
         for row in rows {
             // As rows stand in one list: something else comes behind each.
             let mut row = cells(row);
             let len = row.len();
             row.extend((0..len as u32 % 11).map(|it| Cell::of(it * 40)));
-            slate.take(&row, len);
+            stamp.take(&row, len);
         }
         let both = |found: Found<'_>| {
             let (missing, rest) = found.ids.split_at(found.missing);
             (missing.to_vec(), rest[..found.all - found.missing].to_vec())
         };
-        let found = both(slate.diff(&held, len, Marks::KEPT));
+        let (kept, cut) = (Marks { kept: true, mixed: true }, Marks { kept: false, mixed: true });
+        let found = both(stamp.diff(&held, len, kept));
         if let [row] = rows {
             let (row, held) = (cells(row), held.as_slice());
-            assert_eq!(both(slate.diff_row(&row, held, len, Marks::KEPT)), found);
-            let cut = found.1.iter().map(|marked| marked & ID).collect();
-            assert_eq!(both(slate.diff_row(&row, held, len, Marks::CUT)), (found.0.clone(), cut));
+            assert_eq!(both(stamp.diff_row(&row, held, len, kept)), found);
+            let ids = found.1.iter().map(|marked| marked & ID).collect();
+            assert_eq!(both(stamp.diff_row(&row, held, len, cut)), (found.0.clone(), ids));
         }
         found
     }
@@ -441,10 +483,10 @@ mod tests {
         let row: Vec<u32> = (0..4_000).step_by(3).collect();
         let held: Vec<u32> = (1_500..9_000).collect();
         for entitlements in [9_000, 65_536, 65_537] {
-            let mut slate = Slate::new(entitlements);
+            let mut stamp = Stamp::new(entitlements);
             for (rows, held) in [(&[&*row, &*row][..], &*held), (&[&*row], &held), (&[&*row], &[7])]
             {
-                assert_eq!(diff(&mut slate, rows, held), truth(rows, held));
+                assert_eq!(diff(&mut stamp, rows, held), truth(rows, held));
             }
         }
     }
@@ -452,9 +494,9 @@ mod tests {
     #[test]
     fn ids_of_any_size_are_told_apart_and_marks_stay() {
         let mark = u32::MAX ^ ID;
-        let mut slate = Slate::new(200_000);
+        let mut stamp = Stamp::new(200_000);
         let (row, held) = ([5, 65_541, 131_077], [5 | mark, 7, 65_543 | mark, 131_077 | mark]);
-        let found = diff(&mut slate, &[&row, &[9]], &held);
+        let found = diff(&mut stamp, &[&row, &[9]], &held);
         assert_eq!(found, (vec![9, 65_541], vec![7, 65_543 | mark]));
     }
 
@@ -462,9 +504,9 @@ mod tests {
     fn marks_within_a_block_are_in_order() {
         let held: Vec<u32> = (0..64).map(|id| if id % 3 == 0 { id | !ID } else { id }).collect();
         let row: Vec<u32> = (0..64).step_by(2).collect();
-        let mut slate = Slate::new(64);
+        let mut stamp = Stamp::new(64);
         for rows in [&[][..], &[&*row], &[&*row, &[1, 63]]] {
-            assert_eq!(diff(&mut slate, rows, &held), truth(rows, &held));
+            assert_eq!(diff(&mut stamp, rows, &held), truth(rows, &held));
         }
     }
 
@@ -474,32 +516,62 @@ mod tests {
             // Rows of one, the greatest id first.
             let ids: Vec<[u32; 1]> = (0..most).rev().map(|it| [it * 1_013 % 60_000]).collect();
             let rows: Vec<&[u32]> = ids.iter().map(<[u32; 1]>::as_slice).collect();
-            assert_eq!(diff(&mut Slate::new(60_000), &rows, &[]), truth(&rows, &[]));
+            assert_eq!(diff(&mut Stamp::new(60_000), &rows, &[]), truth(&rows, &[]));
         }
     }
 
     #[test]
     fn rows_of_any_length_give_what_sets_give() {
-        let mut slate = Slate::new(90_000);
+        let mut stamp = Stamp::new(90_000);
         for len in 0..150 {
             for step in [1, 7, 33] {
                 let row: Vec<u32> = (0..len).map(|it| it * 2 * step).collect();
                 let more: Vec<u32> = (0..len / 2).map(|it| it * 5 * step + 1).collect();
                 let held: Vec<u32> = (0..len).map(|it| (it + len / 3) * step).collect();
                 for rows in [&[&*row][..], &[&*row, &more], &[&*more, &row, &more], &[]] {
-                    assert_eq!(diff(&mut slate, rows, &held), truth(rows, &held));
+                    assert_eq!(diff(&mut stamp, rows, &held), truth(rows, &held));
                 }
             }
         }
     }
 
     #[test]
+    fn an_epoch_that_runs_over_forgets_nothing_wrong() {
+        for entitlements in [4, 100_000] {
+            let mut stamp = Stamp::new(entitlements);
+            assert_eq!(diff(&mut stamp, &[&[3], &[2]], &[]), (vec![2, 3], vec![]));
+            stamp.epoch = u32::MAX - 3;
+            for _ in 0..6 {
+                assert_eq!(diff(&mut stamp, &[&[0, 1], &[1, 3]], &[1, 2]), (vec![0, 3], vec![2]));
+            }
+            assert!(stamp.epoch < 20);
+        }
+    }
+
+    /// Whatever an earlier person left behind, as one does in the middle of whose passes something panics.
+    #[test]
+    fn what_is_left_behind_counts_for_nothing() {
+        for entitlements in [64, 100_000] {
+            let mut stamp = Stamp::new(entitlements);
+            for _ in 0..3 {
+                let epoch = stamp.next_epoch();
+                match &mut stamp.slots {
+                    Slots::Small(slots) => slots.fill(epoch.0 | 0xffff_ffff),
+                    Slots::Large(slots) => slots.fill(epoch.0 | 0xffff_ffff),
+                }
+                assert_eq!(diff(&mut stamp, &[&[1, 40], &[5]], &[5, 63]), (vec![1, 40], vec![63]));
+                assert_eq!(diff(&mut stamp, &[&[2]], &[]), (vec![2], vec![]));
+            }
+        }
+    }
+
+    #[test]
     fn blocks_are_counted_and_wiped() {
-        let mut slate = Slate::new(300);
+        let mut stamp = Stamp::new(300);
         let (a, b) = (cells(&[0, 1, 40, 290]), cells(&[2, 31, 41, 100]));
         for _ in 0..2 {
-            assert_eq!(slate.distinct([&*a, &b].into_iter()), 4);
-            assert_eq!(diff(&mut slate, &[], &[1, 40]), (vec![], vec![1, 40]));
+            assert_eq!(stamp.distinct([&*a, &b].into_iter()), 4);
+            assert_eq!(diff(&mut stamp, &[], &[1, 40]), (vec![], vec![1, 40]));
         }
     }
 }
