@@ -379,6 +379,38 @@ fn what_is_given_together_has_neighbouring_numbers() {
     assert!(apart > 5, "{apart}");
 }
 
+/// Whoever is given the same by the same roles has the same templates, whatever the order of names.
+#[test]
+fn a_role_that_gives_the_same_is_kept_once() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    use std::collections::BTreeMap;
+    let mut runner = TestRunner::deterministic();
+    let mut shared = 0;
+    for _ in 0..60 {
+        let spec: PolicySpec = policies().new_tree(&mut runner).unwrap().current();
+        let people = people(14).new_tree(&mut runner).unwrap().current();
+        let policy = spec.policy();
+        let company = Company::new(&people, &policy, false);
+        let population = whole(&company, &policy).unwrap();
+        let mut known = BTreeMap::new();
+        for (person, desired) in (0..).zip(company.desired(&policy)) {
+            let claims = desired.claims.iter();
+            let claims: Vec<_> =
+                claims.map(|it| (it.source.clone(), it.entitlement.clone())).collect();
+            let templates: Vec<u32> = population.flat().templates_of(person).collect();
+            // Odd people have none.
+            if claims.len() > 1 && !templates.is_empty() {
+                let first = known.entry(claims).or_insert_with(|| templates.clone());
+                assert_eq!(*first, templates);
+                shared += 1;
+            }
+        }
+        shared -= known.len();
+    }
+    assert!(shared > 20, "{shared}");
+}
+
 /// The room of an answer serves populations of any size, one after the other.
 #[test]
 fn room_of_a_small_population_serves_a_large_one() {

@@ -206,6 +206,10 @@ mod tests {
             assert_eq!(Ids::new(&row).collect::<Vec<_>>(), ids);
             assert_eq!(count(&row), ids.len());
             assert!(row.is_sorted_by_key(|cell| cell.block()));
+            // One cell for those with the mark, and one for those without.
+            let mut uppers: Vec<u64> = row.iter().map(|cell| cell.upper()).collect();
+            uppers.sort_unstable();
+            assert!(uppers.is_sorted_by(|a, b| a < b));
             for id in 0..9_010 {
                 let held = ids.iter().copied().find(|it| it & ID == id);
                 assert_eq!(find(&row, id), held.unwrap_or(NOT_HELD));

@@ -91,3 +91,29 @@ impl Flat {
         self.own.shrink();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::super::Builder;
+
+    #[test]
+    fn what_those_hold_who_are_left_out_is_not_kept_until_they_are_back() {
+        let mut builder = Builder::new(50).unwrap();
+        let template = builder.template(&[1, 40]).unwrap();
+        for _ in 0..3 {
+            builder.person(&[template], &[], &[1, 40]).unwrap();
+        }
+        let mut flat = builder.finish();
+        let mut index = flat.index();
+        let keeps = |flat: &super::Flat| flat.diff(NonZeroUsize::MIN).totals().keeps;
+        assert_eq!(keeps(&flat), 6);
+        for _ in 0..2 {
+            flat.set_apart(1);
+            assert_eq!((keeps(&flat), flat.pairs()), (4, 6));
+        }
+        flat.reassign(&mut index, 1, &[template], &[]).unwrap();
+        assert_eq!(keeps(&flat), 6);
+    }
+}

@@ -551,16 +551,30 @@ mod tests {
     /// Whatever an earlier person left behind, as one does in the middle of whose passes something panics.
     #[test]
     fn what_is_left_behind_counts_for_nothing() {
-        for entitlements in [64, 100_000] {
+        let litter = |stamp: &mut Stamp, epoch: u32| {
+            let slot = (u64::from(epoch) << 32) | u64::from(u32::MAX);
+            match &mut stamp.slots {
+                Slots::Small(slots) => slots.fill(slot),
+                Slots::Large(slots) => slots.fill(slot),
+            }
+        };
+        for entitlements in [128, 100_000] {
             let mut stamp = Stamp::new(entitlements);
+            let right = |stamp: &mut Stamp| {
+                let found = diff(stamp, &[&[1, 40], &[5]], &[5, 63, 100]);
+                assert_eq!(found, (vec![1, 40], vec![63, 100]));
+                assert_eq!(diff(stamp, &[&[2]], &[99]), (vec![2], vec![99]));
+            };
             for _ in 0..3 {
-                let epoch = stamp.next_epoch();
-                match &mut stamp.slots {
-                    Slots::Small(slots) => slots.fill(epoch.0 | 0xffff_ffff),
-                    Slots::Large(slots) => slots.fill(epoch.0 | 0xffff_ffff),
-                }
-                assert_eq!(diff(&mut stamp, &[&[1, 40], &[5]], &[5, 63]), (vec![1, 40], vec![63]));
-                assert_eq!(diff(&mut stamp, &[&[2]], &[]), (vec![2], vec![]));
+                let epoch = stamp.epoch;
+                litter(&mut stamp, epoch);
+                right(&mut stamp);
+            }
+            // Litter of so long ago that its stamp would come up again.
+            for ahead in 1..4 {
+                stamp.epoch = u32::MAX;
+                litter(&mut stamp, ahead);
+                right(&mut stamp);
             }
         }
     }
