@@ -350,15 +350,8 @@ fn what_is_held_is_told_with_its_marks() {
 /// Entitlements that are given together have neighbouring numbers, those that the most people hold first.
 #[test]
 fn what_is_given_together_has_neighbouring_numbers() {
-    use proptest::strategy::ValueTree;
-    use proptest::test_runner::TestRunner;
-    let mut runner = TestRunner::deterministic();
     let mut apart = 0;
-    for _ in 0..60 {
-        let spec: PolicySpec = policies().new_tree(&mut runner).unwrap().current();
-        let people = people(14).new_tree(&mut runner).unwrap().current();
-        let policy = spec.policy();
-        let company = Company::new(&people, &policy, false);
+    for (policy, company) in companies(60) {
         let population = whole(&company, &policy).unwrap();
         let roles = policy.roles.values().map(|role| {
             role.grants.iter().map(|grant| &grant.entitlement).collect::<BTreeSet<_>>()
@@ -382,16 +375,9 @@ fn what_is_given_together_has_neighbouring_numbers() {
 /// Whoever is given the same by the same roles has the same templates, whatever the order of names.
 #[test]
 fn a_role_that_gives_the_same_is_kept_once() {
-    use proptest::strategy::ValueTree;
-    use proptest::test_runner::TestRunner;
     use std::collections::BTreeMap;
-    let mut runner = TestRunner::deterministic();
     let mut shared = 0;
-    for _ in 0..60 {
-        let spec: PolicySpec = policies().new_tree(&mut runner).unwrap().current();
-        let people = people(14).new_tree(&mut runner).unwrap().current();
-        let policy = spec.policy();
-        let company = Company::new(&people, &policy, false);
+    for (policy, company) in companies(60) {
         let population = whole(&company, &policy).unwrap();
         let mut known = BTreeMap::new();
         for (person, desired) in (0..).zip(company.desired(&policy)) {
@@ -473,18 +459,24 @@ fn taking_many_fates_back_is_not_quadratic() {
     assert!(begun.elapsed().as_secs() < 1, "{:?}", begun.elapsed());
 }
 
-/// Most people of the random companies are plain, or the tests above would say little about them.
-#[test]
-fn most_people_are_plain() {
+/// Random companies, the same ones every time.
+fn companies(count: usize) -> impl Iterator<Item = (Policy, Company)> {
     use proptest::strategy::ValueTree;
-    use proptest::test_runner::TestRunner;
-    let mut runner = TestRunner::deterministic();
-    let (mut plain, mut odd) = (0, 0);
-    for _ in 0..40 {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    (0..count).map(move |_| {
         let spec: PolicySpec = policies().new_tree(&mut runner).unwrap().current();
         let people = people(14).new_tree(&mut runner).unwrap().current();
         let policy = spec.policy();
         let company = Company::new(&people, &policy, false);
+        (policy, company)
+    })
+}
+
+/// Most people of the random companies are plain, or the tests above would say little about them.
+#[test]
+fn most_people_are_plain() {
+    let (mut plain, mut odd) = (0, 0);
+    for (policy, company) in companies(40) {
         let population = whole(&company, &policy).unwrap();
         odd += population.odd();
         plain += population.len() - population.odd();
@@ -512,16 +504,8 @@ fn what_does_not_fit_is_refused() {
 
 #[test]
 fn people_come_in_order_and_strangers_are_refused() {
-    let (spec, people) = {
-        use proptest::strategy::ValueTree;
-        let mut runner = proptest::test_runner::TestRunner::deterministic();
-        let spec = policies().new_tree(&mut runner).unwrap().current();
-        (spec, proptest::collection::vec(people(14), 1).new_tree(&mut runner).unwrap().current())
-    };
-    let policy = spec.policy();
-    let company = Company::new(&people[0], &policy, false);
+    let (policy, company) = companies(20).find(|(_, it)| it.facts.people.len() > 1).unwrap();
     let mut all = company.desired(&policy);
-    assert!(all.len() > 1);
     let mut population = whole(&company, &policy).unwrap();
     let mut answer = population.diff(threads(1));
     let mut stranger = all[0].clone();

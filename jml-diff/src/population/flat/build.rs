@@ -112,7 +112,7 @@ impl Builder {
     }
 
     /// What a template gives, ascending.
-    pub fn row(&self, template: u32) -> impl Iterator<Item = u32> + Clone {
+    pub(in crate::population) fn row(&self, template: u32) -> impl Iterator<Item = u32> + Clone {
         self.flat.template(template)
     }
 
